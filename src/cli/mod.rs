@@ -1,0 +1,59 @@
+//! The command line: one file a command.
+
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Settings;
+
+const AFTER_HELP: &str = "\
+Examples:
+  udpush
+      browsers connect to ws://this-machine:6552/, and whatever this prints reaches them all:
+  echo '{\"msg\":\"hi\"}' | nc -u -w1 127.0.0.1 6553
+
+  udpush --listen 10.0.0.5:6552 --log-file /var/log/udpush.log
+  UDPUSH_MAX_CLIENTS=500 udpush --config /etc/udpush.toml
+
+Each setting has one name: --max-clients, UDPUSH_MAX_CLIENTS, max-clients = 500 in the file.
+A flag wins over a variable, a variable over the file.
+
+Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage.";
+
+/// Push JSON to every connected browser with one UDP datagram
+#[derive(Debug, Parser)]
+#[command(name = "udpush", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve browsers and publishers, as without any command
+    #[command(after_help = AFTER_HELP)]
+    Serve(Settings),
+}
+
+/// Does what the command line says, and tells the process's exit status.
+pub fn run() -> ExitCode {
+    let command_line = CommandLine::parse();
+    let outcome = match command_line.command {
+        None => serve::run(command_line.settings),
+        Some(Command::Serve(settings)) => serve::run(settings),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            #[expect(clippy::print_stderr, reason = "the log may not be there yet")]
+            {
+                eprintln!("udpush: {reason}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The opening handshake (RFC 6455 §4.2), within its deadline, with an answer in HTTP to whatever
+//! is not one.
+//!
+//! The client's own thread runs it. tungstenite judges the headers and makes the answer; it would
+//! leave a bad request without one, and a read timeout is not a deadline.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags};
+use tungstenite::error::ProtocolError;
+use tungstenite::handshake::server::{create_response, write_response};
+use tungstenite::http::{Request, Version};
+
+use super::http::{Answer, Head, Malformed};
+use super::mailbox::Mailbox;
+use crate::os;
+
+/// From the connection to the end of the request's head.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head at most.
+const MAX_HEAD: usize = 8 << 10;
+
+/// A handshake that succeeded.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The 101 response.
+    pub response: Vec<u8>,
+    /// What came behind the request's head: the first frames, perhaps.
+    pub rest: Vec<u8>,
+}
+
+/// A handshake that did not.
+#[derive(Debug)]
+pub enum Failure {
+    /// The connection is to be closed with this answer; why, for the log.
+    Answer(Vec<u8>, String),
+    /// The client is gone, or is to go without a word; why, for the log.
+    Silent(String),
+}
+
+/// Reads the request and decides.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn perform(mailbox: &Mailbox) -> Result<Upgrade, Failure> {
+    let (head, mut received) = read_head(mailbox, Instant::now() + DEADLINE)?;
+    let response = response(&head).map_err(|answer| {
+        let why = format!("{} {}: {}", head.method, head.target, answer.status());
+        Failure::Answer(answer.bytes(head.method == "HEAD"), why)
+    })?;
+    Ok(Upgrade {
+        response,
+        rest: received.split_off(head.length),
+    })
+}
+
+fn read_head(mailbox: &Mailbox, deadline: Instant) -> Result<(Head, Vec<u8>), Failure> {
+    let mut received = Vec::with_capacity(1024);
+    loop {
+        let mut interests = [
+            PollFd::new(mailbox.waker().as_fd(), PollFlags::POLLIN),
+            PollFd::new(mailbox.socket().as_fd(), PollFlags::POLLIN),
+        ];
+        let left = deadline.saturating_duration_since(Instant::now());
+        os::wait(&mut interests, Some(left)).map_err(silent)?;
+        if let Some(dismissal) = mailbox.dismissal() {
+            return Err(Failure::Silent(format!("dismissed: {dismissal:?}")));
+        }
+        if os::is_readable(&interests[1]) {
+            if receive(mailbox, &mut received)?
+                && let Some(head) = Head::parse(&received).map_err(malformed)?
+            {
+                return Ok((head, received));
+            }
+            if received.len() >= MAX_HEAD {
+                let sentence = format!("The request's head is longer than {MAX_HEAD} bytes.");
+                return Err(answer("431 Request Header Fields Too Large", &sentence));
+            }
+        }
+        if Instant::now() >= deadline {
+            let sentence = format!("The request did not end within {} s.", DEADLINE.as_secs());
+            return Err(answer("408 Request Timeout", &sentence));
+        }
+    }
+}
+
+/// Takes what has arrived; true when that may have ended the head.
+fn receive(mailbox: &Mailbox, received: &mut Vec<u8>) -> Result<bool, Failure> {
+    let known = received.len();
+    received.resize((known + 1024).min(MAX_HEAD), 0);
+    match os::receive_now(mailbox.socket(), &mut received[known..]) {
+        Ok(0) => Err(Failure::Silent("it left during the handshake".to_owned())),
+        Ok(count) => {
+            received.truncate(known + count);
+            // Garbage is found out at once, and a head that drips in is parsed once for each line.
+            let is_first = known == 0;
+            Ok(is_first || received[known..].contains(&b'\n'))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            received.truncate(known);
+            Ok(false)
+        }
+        Err(error) => Err(silent(error)),
+    }
+}
+
+/// The 101 response, or why there is none.
+fn response(head: &Head) -> Result<Vec<u8>, Answer> {
+    if head.method != "GET" {
+        let sentence = "Only GET is answered here.";
+        return Err(Answer::new("405 Method Not Allowed", sentence).header("Allow", "GET"));
+    }
+    let mut request = Request::builder().version(match head.minor_version {
+        0 => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    });
+    for (name, value) in &head.headers {
+        request = request.header(name, value);
+    }
+    let bad_request = |why: &str| Answer::new("400 Bad Request", why);
+    let request = request
+        .body(())
+        .map_err(|error| bad_request(&format!("A header cannot be read: {error}.")))?;
+    let response = create_response(&request).map_err(|error| match error {
+        tungstenite::Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader
+            | ProtocolError::MissingUpgradeWebSocketHeader
+            | ProtocolError::WrongHttpVersion,
+        ) => Answer::new(
+            "426 Upgrade Required",
+            "This port speaks WebSocket: connect to it with new WebSocket(\"ws://...\").",
+        )
+        .header("Upgrade", "websocket"),
+        // RFC 6455 §4.4: tell the version that is supported.
+        tungstenite::Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+            Answer::new(
+                "426 Upgrade Required",
+                "This server speaks version 13 of WebSocket.",
+            )
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+        }
+        error => bad_request(&format!("Not a WebSocket handshake: {error}.")),
+    })?;
+    let mut bytes = Vec::with_capacity(256);
+    write_response(&mut bytes, &response)
+        .map_err(|error| bad_request(&format!("Not a WebSocket handshake: {error}.")))?;
+    Ok(bytes)
+}
+
+fn malformed(error: Malformed) -> Failure {
+    match error {
+        Malformed::NotHttp => answer("400 Bad Request", "This is not HTTP/1.1."),
+        Malformed::TooManyHeaders => answer(
+            "431 Request Header Fields Too Large",
+            "The request has too many headers.",
+        ),
+    }
+}
+
+fn answer(status: &'static str, sentence: &str) -> Failure {
+    let bytes = Answer::new(status, sentence).bytes(false);
+    Failure::Answer(bytes, status.to_owned())
+}
+
+fn silent(error: io::Error) -> Failure {
+    Failure::Silent(error.to_string())
+}

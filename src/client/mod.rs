@@ -1,0 +1,11 @@
+//! 6552, the public side: a thread for each browser.
+
+pub mod accept;
+pub mod frames;
+pub mod handshake;
+pub mod http;
+pub mod mailbox;
+pub mod parcel;
+pub mod session;
+
+mod linger;

@@ -1,0 +1,140 @@
+//! What mailboxes hold: the encoded bytes of a run of messages, joined, shared by reference count.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::frames;
+
+/// Bytes that wait in all mailboxes together; a parcel counts once, however many wait for it.
+#[derive(Debug, Default)]
+pub struct Memory(AtomicUsize);
+
+impl Memory {
+    /// Bytes in use now.
+    pub fn in_use(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts `bytes` more.
+    pub fn take(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts `bytes` less.
+    pub fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Where a parcel may be cut, when a queue is dropped while it is half out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// WebSocket frames, one after another: between any two of them.
+    Frames,
+    /// An HTTP answer: nowhere.
+    Whole,
+}
+
+/// Bytes for a socket, and what a mailbox needs to know of them.
+#[derive(Debug)]
+pub struct Parcel {
+    bytes: Vec<u8>,
+    messages: u32,
+    layout: Layout,
+    last: bool,
+    memory: Option<Arc<Memory>>,
+}
+
+impl Parcel {
+    /// A run of `messages` messages, encoded as joined frames, counted in `memory` as long as
+    /// anybody holds it.
+    pub fn messages(bytes: Vec<u8>, messages: u32, memory: &Arc<Memory>) -> Self {
+        memory.take(bytes.len());
+        Parcel {
+            bytes,
+            messages,
+            layout: Layout::Frames,
+            last: false,
+            memory: Some(Arc::clone(memory)),
+        }
+    }
+
+    /// One or more whole frames for one client alone.
+    pub fn frames(bytes: Vec<u8>) -> Self {
+        Parcel::alone(bytes, Layout::Frames)
+    }
+
+    /// An HTTP answer for one client alone.
+    pub fn answer(bytes: Vec<u8>) -> Self {
+        Parcel::alone(bytes, Layout::Whole)
+    }
+
+    fn alone(bytes: Vec<u8>, layout: Layout) -> Self {
+        Parcel {
+            bytes,
+            messages: 1,
+            layout,
+            last: false,
+            memory: None,
+        }
+    }
+
+    /// The same, as the last that its client gets.
+    pub fn and_no_more(mut self) -> Self {
+        self.last = true;
+        self
+    }
+
+    /// The bytes on the wire.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Messages in it; control frames and answers count as one.
+    pub fn message_count(&self) -> usize {
+        self.messages as usize
+    }
+
+    /// Whether nothing may follow it.
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// The first place at or after `offset` where it may be cut.
+    pub fn cut_after(&self, offset: usize) -> usize {
+        match self.layout {
+            Layout::Whole => self.bytes.len(),
+            Layout::Frames => frames::boundary_after(&self.bytes, offset),
+        }
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            memory.give_back(self.bytes.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_http_answer_is_never_cut() {
+        assert_eq!(Parcel::answer(vec![0; 50]).cut_after(1), 50);
+    }
+
+    #[test]
+    fn memory_counts_a_parcel_once_however_many_hold_it() {
+        let memory = Arc::new(Memory::default());
+        let parcel = Arc::new(Parcel::messages(vec![0; 100], 1, &memory));
+        let other = Arc::clone(&parcel);
+        assert_eq!(memory.in_use(), 100);
+        drop(parcel);
+        assert_eq!(memory.in_use(), 100);
+        drop(other);
+        assert_eq!(memory.in_use(), 0);
+    }
+}

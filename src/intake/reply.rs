@@ -1,0 +1,58 @@
+//! The one reply datagram that a sender of garbage gets.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use crate::message::Refusal;
+use crate::os;
+
+/// Replies a second at most, to all senders together.
+const RATE: u32 = 100;
+
+/// Answers refused datagrams, in plain text, unless that could start a conversation between two
+/// servers: never to a port below 1024, and never to one that takes documents itself.
+#[derive(Debug)]
+pub struct Replies {
+    enabled: bool,
+    /// Ports of the trusted side.
+    own_ports: Vec<u16>,
+    second: Instant,
+    sent: u32,
+}
+
+impl Replies {
+    /// `own_ports` are those that datagrams come in at.
+    pub fn new(enabled: bool, own_ports: Vec<u16>) -> Self {
+        Replies {
+            enabled,
+            own_ports,
+            second: Instant::now(),
+            sent: 0,
+        }
+    }
+
+    /// Tells the sender why its datagram was refused, if it may be told. Never waits; a reply that
+    /// cannot leave now is lost.
+    pub fn refuse(&mut self, socket: &UdpSocket, sender: SocketAddr, why: &Refusal) {
+        if !self.enabled || sender.port() < 1024 || self.own_ports.contains(&sender.port()) {
+            return;
+        }
+        let now = Instant::now();
+        if now - self.second >= Duration::from_secs(1) {
+            self.second = now;
+            self.sent = 0;
+        }
+        if self.sent == RATE {
+            return;
+        }
+        self.sent += 1;
+        let sentence = format!("udpush: refused: {why}\n");
+        let outcome = os::send_datagram_now(socket, sentence.as_bytes(), sender);
+        if let Err(error) = outcome
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            log::debug!("cannot reply to {sender}: {error}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The log: simplelog makes the lines, a thread of their own writes them.
+//!
+//! A line goes through a bounded channel, so that a slow or full disk never delays a push; what
+//! overflowed is counted and said. `logged!` limits the rate of each kind of line.
+
+mod file;
+mod rate;
+mod thread;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use log::{Level, LevelFilter};
+use simplelog::{Config, ConfigBuilder, WriteLogger, format_description};
+
+pub use rate::{Kind, admit};
+use thread::{Lines, LogThread};
+
+use file::LogFile;
+
+/// How long the end of the process waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Writes a line of a [`Kind`], unless there were too many of this kind in this second; then it is
+/// summed up.
+macro_rules! logged {
+    ($level:expr, $kind:expr, $($line:tt)+) => {
+        if log::log_enabled!($level) && $crate::logging::admit($kind) {
+            log::log!($level, $($line)+);
+        }
+    };
+}
+pub(crate) use logged;
+
+/// Where lines go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// To standard error alone.
+    Stderr,
+    /// To a file that is rotated beyond this many bytes, and, on a terminal, to standard error.
+    File(PathBuf, u64),
+}
+
+/// The running log; [`finish`](Logging::finish) writes what is left.
+#[derive(Debug)]
+pub struct Logging {
+    lines: Lines,
+    finished: Receiver<()>,
+}
+
+/// Sets the log up, for the whole process and only once, before any other thread is started: the
+/// local time's offset cannot be asked for later.
+///
+/// # Errors
+/// One sentence with the path when the file cannot be opened.
+pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, String> {
+    let file = match target {
+        Target::Stderr => None,
+        Target::File(path, max_size) => Some(LogFile::open(path, *max_size)?),
+    };
+    let path = file.as_ref().map(|file| file.path().to_owned());
+    let format = line_format();
+    let (lines, writer) = thread::lines();
+    let thread = LogThread::new(writer, file, level, format.clone());
+    let finished = thread
+        .start()
+        .map_err(|error| format!("cannot start the log thread: {error}"))?;
+    let logger = WriteLogger::new(level, format, LineBuffer::new(lines.clone()));
+    rate::start(lines.clone());
+    log::set_boxed_logger(logger).map_err(|error| error.to_string())?;
+    log::set_max_level(level);
+    if let Some(path) = path {
+        log::info!("log: {}", path.display());
+    }
+    Ok(Logging { lines, finished })
+}
+
+impl Logging {
+    /// Writes what waits, sums included, unless that takes longer than a second.
+    pub fn finish(self) {
+        self.lines.end();
+        let _ = self.finished.recv_timeout(LAST_LINES);
+    }
+}
+
+/// RFC 3339 with milliseconds, the level, the line; nothing of the crates that are used.
+fn line_format() -> Config {
+    let mut format = ConfigBuilder::new();
+    format
+        .set_time_format_custom(format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3][offset_hour sign:mandatory]:[offset_minute]"
+        ))
+        .set_thread_level(LevelFilter::Off)
+        .set_target_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .add_filter_allow_str("udpush");
+    // Where the offset cannot be found out, times are UTC, and say so.
+    let _ = format.set_time_offset_to_local();
+    format.build()
+}
+
+/// Joins the many small writes that make a line, and sends it on whole.
+#[derive(Debug)]
+struct LineBuffer {
+    line: Vec<u8>,
+    lines: Lines,
+}
+
+impl LineBuffer {
+    fn new(lines: Lines) -> Self {
+        LineBuffer {
+            line: Vec::new(),
+            lines,
+        }
+    }
+}
+
+impl Write for LineBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        if self.line.ends_with(b"\n") {
+            self.lines.send(std::mem::take(&mut self.line));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A number with its thousands parted: 12,345.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// The level at which lines of a kind, and their sums, are written.
+fn level_of(kind: Kind) -> Level {
+    match kind {
+        Kind::Refused | Kind::Dropped(_) => Level::Warn,
+        Kind::Connected | Kind::Closed | Kind::Message(_) => Level::Info,
+        Kind::Empty(_) | Kind::Document | Kind::ClientFrame | Kind::Handshake => Level::Debug,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_parted() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(12_345_678), "12,345,678");
+    }
+}

@@ -1,0 +1,143 @@
+//! How often each kind of line may be written, and the sums of those that were not.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::grouped;
+use super::thread::Lines;
+
+/// Lines of one kind in one second; what comes on top is summed up.
+const LINES_A_SECOND: u64 = 100;
+
+/// A kind of line, with what its sum adds up.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A client has joined.
+    Connected,
+    /// A client is gone.
+    Closed,
+    /// A message of this many bytes was published.
+    Message(u64),
+    /// A datagram was refused.
+    Refused,
+    /// The kernel dropped this many datagrams.
+    Dropped(u64),
+    /// This many empty documents were dropped.
+    Empty(u64),
+    /// A handshake failed.
+    Handshake,
+    /// A client said something that says nothing to us.
+    ClientFrame,
+    /// A document's text.
+    Document,
+}
+
+/// Each kind once, to ask for its sum.
+pub(super) const KINDS: [Kind; 9] = [
+    Kind::Connected,
+    Kind::Closed,
+    Kind::Message(0),
+    Kind::Refused,
+    Kind::Dropped(0),
+    Kind::Empty(0),
+    Kind::Handshake,
+    Kind::ClientFrame,
+    Kind::Document,
+];
+
+#[derive(Debug, Default)]
+struct Rate {
+    /// The second that `lines` counts, since the start.
+    second: AtomicU64,
+    lines: AtomicU64,
+    /// Lines not written since the last sum.
+    more: AtomicU64,
+    /// What they would have told of: bytes, datagrams, documents.
+    amount: AtomicU64,
+}
+
+static RATES: [Rate; KINDS.len()] = [const {
+    Rate {
+        second: AtomicU64::new(0),
+        lines: AtomicU64::new(0),
+        more: AtomicU64::new(0),
+        amount: AtomicU64::new(0),
+    }
+}; KINDS.len()];
+
+/// The log's start, and who writes the sums.
+static START: OnceLock<(Instant, Lines)> = OnceLock::new();
+
+/// Sums go through `lines` from now on.
+pub(super) fn start(lines: Lines) {
+    // Logging is set up once.
+    let _ = START.set((Instant::now(), lines));
+}
+
+/// Whether a line of this kind may be written now. If not, it is in the next sum: each line is
+/// either written or counted, never both, whatever the threads do.
+pub fn admit(kind: Kind) -> bool {
+    let Some((start, lines)) = START.get() else {
+        return true;
+    };
+    let rate = kind.rate();
+    let second = start.elapsed().as_secs();
+    if rate.second.load(Ordering::Relaxed) != second
+        && rate.second.swap(second, Ordering::Relaxed) != second
+    {
+        rate.lines.store(0, Ordering::Relaxed);
+    }
+    if rate.lines.fetch_add(1, Ordering::Relaxed) < LINES_A_SECOND {
+        return true;
+    }
+    rate.amount.fetch_add(kind.amount(), Ordering::Relaxed);
+    if rate.more.fetch_add(1, Ordering::Relaxed) == 0 {
+        lines.remind_of_sums();
+    }
+    false
+}
+
+impl Kind {
+    fn rate(self) -> &'static Rate {
+        &RATES[match self {
+            Kind::Connected => 0,
+            Kind::Closed => 1,
+            Kind::Message(_) => 2,
+            Kind::Refused => 3,
+            Kind::Dropped(_) => 4,
+            Kind::Empty(_) => 5,
+            Kind::Handshake => 6,
+            Kind::ClientFrame => 7,
+            Kind::Document => 8,
+        }]
+    }
+
+    fn amount(self) -> u64 {
+        match self {
+            Kind::Message(amount) | Kind::Dropped(amount) | Kind::Empty(amount) => amount,
+            _ => 0,
+        }
+    }
+
+    /// The sum of what was not written since it was last asked for, as a line.
+    pub(super) fn sum(self) -> Option<String> {
+        let more = self.rate().more.swap(0, Ordering::Relaxed);
+        let amount = self.rate().amount.swap(0, Ordering::Relaxed);
+        let (more, amount) = match (more, amount) {
+            (0, 0) => return None,
+            (more, amount) => (grouped(more), grouped(amount)),
+        };
+        Some(match self {
+            Kind::Connected => format!("{more} more clients connected"),
+            Kind::Closed => format!("{more} more clients closed"),
+            Kind::Message(_) => format!("{more} more messages, {amount} bytes"),
+            Kind::Refused => format!("{more} more datagrams refused"),
+            Kind::Dropped(_) => format!("the kernel dropped {amount} more datagrams"),
+            Kind::Empty(_) => format!("dropped {amount} more empty documents"),
+            Kind::Handshake => format!("{more} more handshakes failed"),
+            Kind::ClientFrame => format!("{more} more frames ignored"),
+            Kind::Document => format!("{more} more documents"),
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! The log thread: takes lines out of the channel, writes them many at a time, and once a second
+//! the sums of those that were too many.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::{Level, LevelFilter, Log, Record};
+use simplelog::{Config, WriteLogger};
+
+use super::file::LogFile;
+use super::rate::KINDS;
+use super::{grouped, level_of};
+
+/// Lines that may wait.
+const WAITING_LINES: usize = 4096;
+
+/// Bytes of lines that may wait.
+const WAITING_BYTES: usize = 8 << 20;
+
+/// Bytes that make a write, about.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// How often sums are written.
+const SUMS: Duration = Duration::from_secs(1);
+
+enum Entry {
+    Line(Vec<u8>),
+    /// There are sums to write.
+    Sums,
+    End,
+}
+
+/// The sending end: never waits.
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
+    entries: Sender<Entry>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting_bytes: AtomicUsize,
+    /// Lines that there was no room for, since this was last said.
+    overflowed: AtomicUsize,
+}
+
+/// The receiving end.
+pub(super) struct Waiting {
+    entries: Receiver<Entry>,
+    shared: Arc<Shared>,
+}
+
+pub(super) fn lines() -> (Lines, Waiting) {
+    let (sender, receiver) = bounded(WAITING_LINES);
+    let shared = Arc::new(Shared::default());
+    let lines = Lines {
+        entries: sender,
+        shared: Arc::clone(&shared),
+    };
+    let waiting = Waiting {
+        entries: receiver,
+        shared,
+    };
+    (lines, waiting)
+}
+
+impl Lines {
+    pub(super) fn send(&self, line: Vec<u8>) {
+        let length = line.len();
+        let waiting = &self.shared.waiting_bytes;
+        let fits = waiting.fetch_add(length, Ordering::Relaxed) + length <= WAITING_BYTES;
+        if !fits || self.entries.try_send(Entry::Line(line)).is_err() {
+            waiting.fetch_sub(length, Ordering::Relaxed);
+            self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A full channel means that the thread is awake, and it looks for sums whenever it is.
+    pub(super) fn remind_of_sums(&self) {
+        let _ = self.entries.try_send(Entry::Sums);
+    }
+
+    pub(super) fn end(&self) {
+        // Waits for a slot at most as long as the caller would wait for the end.
+        let _ = self
+            .entries
+            .send_timeout(Entry::End, Duration::from_millis(500));
+    }
+}
+
+pub(super) struct LogThread {
+    waiting: Waiting,
+    file: Option<LogFile>,
+    /// Whether lines go to standard error (too).
+    stderr: bool,
+    /// Makes lines of its own: through the channel they could be lost.
+    own: Box<WriteLogger<OwnLines>>,
+    own_lines: OwnLines,
+}
+
+#[derive(Clone, Default)]
+struct OwnLines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for OwnLines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl LogThread {
+    pub(super) fn new(
+        waiting: Waiting,
+        file: Option<LogFile>,
+        level: LevelFilter,
+        format: Config,
+    ) -> Self {
+        let own_lines = OwnLines::default();
+        LogThread {
+            waiting,
+            stderr: file.is_none() || io::stderr().is_terminal(),
+            file,
+            own: WriteLogger::new(level, format, own_lines.clone()),
+            own_lines,
+        }
+    }
+
+    /// The receiver tells, by closing, when the last line is written.
+    pub(super) fn start(self) -> io::Result<Receiver<()>> {
+        let (finished, receiver) = bounded(0);
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || {
+                let _finished: Sender<()> = finished;
+                self.run();
+            })?;
+        Ok(receiver)
+    }
+
+    fn run(mut self) {
+        let mut batch = Vec::new();
+        let mut sums_due: Option<Instant> = None;
+        loop {
+            let first = match sums_due {
+                None => self.waiting.entries.recv().map_err(RecvTimeoutError::from),
+                Some(due) => self.waiting.entries.recv_deadline(due),
+            };
+            let mut ended = matches!(first, Err(RecvTimeoutError::Disconnected));
+            let mut next = first.ok();
+            while let Some(entry) = next {
+                match entry {
+                    Entry::Line(line) => {
+                        let waiting = &self.waiting.shared.waiting_bytes;
+                        waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                        batch.extend_from_slice(&line);
+                    }
+                    Entry::Sums => {
+                        sums_due.get_or_insert_with(|| Instant::now() + SUMS);
+                    }
+                    Entry::End => ended = true,
+                }
+                if batch.len() >= WRITE_BYTES {
+                    break;
+                }
+                next = self.waiting.entries.try_recv().ok();
+            }
+            let due = sums_due.is_some_and(|due| due <= Instant::now());
+            if due || ended {
+                sums_due = None;
+                self.add_sums(&mut batch);
+            }
+            self.add_overflow(&mut batch);
+            self.write(&batch);
+            batch.clear();
+            batch.shrink_to(WRITE_BYTES);
+            if ended {
+                return;
+            }
+        }
+    }
+
+    fn add_sums(&mut self, batch: &mut Vec<u8>) {
+        for kind in KINDS {
+            if let Some(sum) = kind.sum() {
+                self.add_own(batch, level_of(kind), &sum);
+            }
+        }
+    }
+
+    fn add_overflow(&mut self, batch: &mut Vec<u8>) {
+        let lost = self.waiting.shared.overflowed.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let lost = grouped(lost as u64);
+            let line = format!("{lost} log lines were lost: the log could not be written as fast");
+            self.add_own(batch, Level::Warn, &line);
+        }
+    }
+
+    fn add_own(&self, batch: &mut Vec<u8>, level: Level, line: &str) {
+        let mut record = Record::builder();
+        record.level(level).target("udpush");
+        self.own.log(&record.args(format_args!("{line}")).build());
+        let mut own = self
+            .own_lines
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        batch.append(&mut own);
+    }
+
+    fn write(&mut self, batch: &[u8]) {
+        if batch.is_empty() {
+            return;
+        }
+        if self.stderr {
+            // A closed terminal is no reason to stop.
+            let _ = io::stderr().write_all(batch);
+        }
+        let lost = self.file.as_mut().and_then(|file| file.write(batch));
+        if let Some(lost) = lost {
+            let mut line = Vec::new();
+            self.add_own(&mut line, Level::Warn, &lost);
+            // If the disk is full again, the next one that fits says it.
+            self.file.as_mut().map(|file| file.write(&line));
+        }
+    }
+}

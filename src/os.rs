@@ -1,0 +1,260 @@
+//! Every system call that `std` lacks, in safe wrappers.
+//!
+//! Nothing here waits but [`wait`], and nothing here retries but where it says so.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::poll::{self, PollFd, PollFlags, PollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{
+    self, Backlog, ControlMessageOwned, MsgFlags, Shutdown, SockaddrStorage, getsockopt,
+    setsockopt, sockopt,
+};
+
+/// Connections that the kernel completes and keeps until they are accepted: std's 128 are too few
+/// when every page reconnects at once.
+const BACKLOG: i32 = 4096;
+
+/// Wakes a thread that waits in [`wait`]: an eventfd.
+///
+/// The thread clears it first and looks for work then; whoever has work for it makes the work
+/// visible first and wakes then. So no work is ever overlooked.
+#[derive(Debug)]
+pub struct Waker(EventFd);
+
+impl Waker {
+    /// A waker that nobody has woken yet.
+    ///
+    /// # Errors
+    /// When the process or the system is out of descriptors.
+    pub fn new() -> io::Result<Self> {
+        Ok(Waker(EventFd::from_flags(
+            EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC,
+        )?))
+    }
+
+    /// Makes the waiting thread, or the next wait, return. Never waits itself: the counter behind
+    /// it overflows after 2^64 - 1 wakes, and an overflow would mean that it is awake anyway.
+    pub fn wake(&self) {
+        while self.0.write(1) == Err(Errno::EINTR) {}
+    }
+
+    /// Forgets all wakes so far, and says how many there were.
+    pub fn clear(&self) -> u64 {
+        loop {
+            match self.0.read() {
+                Err(Errno::EINTR) => {}
+                Err(_) => return 0,
+                Ok(wakes) => return wakes,
+            }
+        }
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Waits until one of `interests` has come true, or `timeout` has passed (`None`: for ever).
+///
+/// A signal ends the wait early, as if nothing had come true: callers look at their own clocks.
+/// Timeouts are rounded up to whole milliseconds.
+///
+/// # Errors
+/// When the kernel is out of memory.
+pub fn wait(interests: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = match timeout {
+        None => PollTimeout::NONE,
+        Some(timeout) => {
+            let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
+            PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
+        }
+    };
+    match poll::poll(interests, timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a read from this descriptor would not wait; an end or an error counts, as the read
+/// tells of it.
+pub fn is_readable(interest: &PollFd<'_>) -> bool {
+    let readable = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
+    interest
+        .revents()
+        .is_some_and(|events| events.intersects(readable))
+}
+
+/// Sends what the socket takes of `parts` now, and says how many bytes that was.
+///
+/// # Errors
+/// `WouldBlock` when it takes nothing now; whatever else ends a connection. Never SIGPIPE.
+pub fn send_now(socket: &impl AsRawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        let sent = match parts {
+            [part] => socket::send(socket.as_raw_fd(), part, flags),
+            parts => socket::sendmsg::<()>(socket.as_raw_fd(), parts, &[], flags, None),
+        };
+        if sent != Err(Errno::EINTR) {
+            return Ok(sent?);
+        }
+    }
+}
+
+/// Receives what the socket holds now, at most a buffer full; 0 at the end of the stream.
+///
+/// # Errors
+/// `WouldBlock` when it holds nothing now; whatever else ends a connection.
+pub fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let received = socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT);
+        if received != Err(Errno::EINTR) {
+            return Ok(received?);
+        }
+    }
+}
+
+/// One datagram as [`receive_datagram_now`] found it.
+#[derive(Debug)]
+pub struct Datagram {
+    /// Bytes of it in the buffer; UDP's largest, 65,507, always fits into 65,535.
+    pub length: usize,
+    /// Who sent it.
+    pub sender: SocketAddr,
+    /// How many the kernel had dropped at this socket in all when it queued this one
+    /// (`SO_RXQ_OVFL`; wraps around); `None` as long as there were none.
+    pub dropped: Option<u32>,
+}
+
+/// Takes the next datagram that has arrived.
+///
+/// # Errors
+/// `WouldBlock` when none has.
+pub fn receive_datagram_now(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Datagram> {
+    let mut control = cmsg_space!(u32);
+    loop {
+        let mut parts = [IoSliceMut::new(buffer)];
+        let received = socket::recvmsg::<SockaddrStorage>(
+            socket.as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_DONTWAIT,
+        );
+        let received = match received {
+            Err(Errno::EINTR) => continue,
+            received => received?,
+        };
+        let dropped = received.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::RxqOvfl(dropped) => Some(dropped),
+            _ => None,
+        });
+        let sender = received.address.as_ref().and_then(internet_address);
+        return Ok(Datagram {
+            length: received.bytes,
+            sender: sender.ok_or(io::ErrorKind::AddrNotAvailable)?,
+            dropped,
+        });
+    }
+}
+
+/// Sends one datagram, if the kernel takes it now.
+///
+/// # Errors
+/// `WouldBlock` when it does not; whatever the address cannot take.
+pub fn send_datagram_now(socket: &UdpSocket, bytes: &[u8], receiver: SocketAddr) -> io::Result<()> {
+    let receiver = SockaddrStorage::from(receiver);
+    let flags = MsgFlags::MSG_DONTWAIT;
+    socket::sendto(socket.as_raw_fd(), bytes, &receiver, flags)?;
+    Ok(())
+}
+
+fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Some(SocketAddrV4::from(*v4).into());
+    }
+    let v6 = address.as_sockaddr_in6()?;
+    Some(SocketAddrV6::from(*v6).into())
+}
+
+/// Gives a UDP socket the largest receive buffer up to `wanted` bytes that the kernel grants, has
+/// it count what it drops, and says how many bytes it has now.
+///
+/// The kernel reserves twice what is asked for, for its bookkeeping, and reports that double;
+/// `wanted` and the result are in the sysctl's terms (`net.core.rmem_max`), before doubling.
+///
+/// # Errors
+/// When this is no socket.
+pub fn enlarge_receive_buffer(socket: &UdpSocket, wanted: usize) -> io::Result<usize> {
+    setsockopt(socket, sockopt::RxqOvfl, &1)?;
+    // Only a privileged process may go beyond the sysctl.
+    if setsockopt(socket, sockopt::RcvBufForce, &wanted).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &wanted)?;
+    }
+    Ok(getsockopt(socket, sockopt::RcvBuf)? / 2)
+}
+
+/// Prepares a listener so that every connection inherits what a client's socket needs: no delay
+/// (Nagle), `send_buffer` bytes at most in the kernel, and an end when the peer acknowledged
+/// nothing for `user_timeout`. A long backlog, too.
+///
+/// # Errors
+/// When this is no listener.
+pub fn prepare_listener(
+    listener: &TcpListener,
+    send_buffer: usize,
+    user_timeout: Duration,
+) -> io::Result<()> {
+    setsockopt(listener, sockopt::TcpNoDelay, &true)?;
+    setsockopt(listener, sockopt::SndBuf, &send_buffer)?;
+    let milliseconds = u32::try_from(user_timeout.as_millis()).unwrap_or(u32::MAX);
+    setsockopt(listener, sockopt::TcpUserTimeout, &milliseconds)?;
+    // Listening again changes nothing but the backlog.
+    socket::listen(listener, Backlog::new(BACKLOG)?)?;
+    Ok(())
+}
+
+/// Ends a thread's wait in `accept`: it returns an error from now on.
+pub fn shut_listener(listener: &TcpListener) {
+    // Fails only when it is shut already.
+    let _ = socket::shutdown(listener.as_raw_fd(), Shutdown::Both);
+}
+
+/// Raises the limit of open descriptors as far as this process may, at most to `wanted`, and says
+/// where it is now.
+///
+/// # Errors
+/// When the limit cannot be read.
+pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft >= wanted {
+        return Ok(soft);
+    }
+    // A privileged process may raise the hard limit, too.
+    if hard < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
+        return Ok(wanted);
+    }
+    let soft = hard.min(wanted);
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
+    Ok(soft)
+}
+
+/// Blocks SIGHUP in this thread and all that it starts from now on, so that a closed terminal does
+/// nothing.
+///
+/// # Errors
+/// Never on Linux.
+pub fn block_hangup() -> io::Result<()> {
+    let mut hangup = SigSet::empty();
+    hangup.add(Signal::SIGHUP);
+    Ok(hangup.thread_block()?)
+}

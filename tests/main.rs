@@ -1,0 +1,13 @@
+//! What udpush does, seen from outside: each file is one behaviour of the real binary.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a crate of tests: nothing is public, and a failed unwrap is a failed test"
+)]
+
+mod common;
+mod hostile_clients;
+mod push;
+mod stop;
