@@ -16,7 +16,10 @@ use log::LevelFilter;
 use serde::Deserialize;
 
 use crate::client::mailbox::Limits;
+use crate::hub::{self, history::Bounds};
 use crate::logging;
+use crate::registration::{MAX_FIELDS, MAX_NAME_BYTES};
+use crate::rule::Rule;
 
 /// The port for browsers.
 pub const LISTEN_PORT: u16 = 6552;
@@ -93,6 +96,25 @@ pub struct Settings {
           value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub heartbeat: Option<u32>,
 
+    /// Fields that address messages, repeatable: a message that has one of them reaches only
+    /// clients that registered it so [default: every field, for clients that registered it]
+    #[arg(
+        long,
+        env = "UDPUSH_ROUTE",
+        value_name = "FIELD",
+        value_delimiter = ','
+    )]
+    pub route: Option<Vec<String>>,
+
+    /// Messages kept for clients that come back [default: 100000]
+    #[arg(long, env = "UDPUSH_HISTORY", value_name = "MESSAGES",
+          value_parser = clap::value_parser!(u32).range(0..=100_000_000))]
+    pub history: Option<u32>,
+
+    /// Bytes of messages kept for clients that come back [default: 67108864]
+    #[arg(long, env = "UDPUSH_HISTORY_BYTES", value_name = "BYTES")]
+    pub history_bytes: Option<u64>,
+
     /// Where the log goes; - is stderr alone [default: udpush.log]
     #[arg(long, env = "UDPUSH_LOG_FILE", value_name = "FILE")]
     pub log_file: Option<PathBuf>,
@@ -164,14 +186,12 @@ pub struct Config {
     pub publish_from: Vec<IpNet>,
     /// Whether senders of refused datagrams are told.
     pub udp_reply: UdpReply,
-    /// Clients at most.
-    pub max_clients: usize,
+    /// Clients, routes, history.
+    pub hub: hub::Settings,
     /// Threads that deliver to large audiences.
     pub workers: usize,
     /// What may wait for one client.
     pub limits: Limits,
-    /// Between pings.
-    pub heartbeat: Duration,
     /// Where lines go.
     pub log: logging::Target,
     /// The least important lines that are written.
@@ -216,6 +236,9 @@ impl Settings {
             queue: self.queue.or(lower.queue),
             queue_bytes: self.queue_bytes.or(lower.queue_bytes),
             heartbeat: self.heartbeat.or(lower.heartbeat),
+            route: self.route.or(lower.route),
+            history: self.history.or(lower.history),
+            history_bytes: self.history_bytes.or(lower.history_bytes),
             log_file: self.log_file.or(lower.log_file),
             log_level: self.log_level.or(lower.log_level),
             log_max_size: self.log_max_size.or(lower.log_max_size),
@@ -248,6 +271,8 @@ impl Settings {
             least_bytes,
             1 << 30,
         )?;
+        let history = in_range("history", self.history, 100_000, 0, 100_000_000)?;
+        let history_bytes = in_range("history-bytes", self.history_bytes, 64 << 20, 0, u64::MAX)?;
         let heartbeat = in_range("heartbeat", self.heartbeat, 25, 1, 3600)?;
         let log_max_size = in_range("log-max-size", self.log_max_size, 10 << 20, 4096, u64::MAX)?;
         let log_file = self.log_file.unwrap_or_else(|| "udpush.log".into());
@@ -262,13 +287,20 @@ impl Settings {
             publish,
             publish_from,
             udp_reply: self.udp_reply.unwrap_or_default(),
-            max_clients: max_clients as usize,
+            hub: hub::Settings {
+                max_clients: max_clients as usize,
+                rule: rule(self.route)?,
+                history: Bounds {
+                    messages: history as usize,
+                    bytes: history_bytes as usize,
+                },
+                heartbeat: Duration::from_secs(heartbeat.into()),
+            },
             workers: workers as usize,
             limits: Limits {
                 messages: queue as usize,
                 bytes: queue_bytes as usize,
             },
-            heartbeat: Duration::from_secs(heartbeat.into()),
             log,
             log_level: self.log_level.unwrap_or_default().into(),
         })
@@ -296,6 +328,26 @@ where
     }
 }
 
+/// `--route`: the fields that address, or any.
+fn rule(fields: Option<Vec<String>>) -> Result<Rule, String> {
+    let Some(fields) = fields else {
+        return Ok(Rule::Open);
+    };
+    if fields.is_empty() || fields.len() > MAX_FIELDS {
+        let count = fields.len();
+        return Err(format!(
+            "route = {count} fields: name from 1 to {MAX_FIELDS}"
+        ));
+    }
+    let wrong = |field: &&String| field.is_empty() || field.len() > MAX_NAME_BYTES;
+    if let Some(field) = fields.iter().find(wrong) {
+        return Err(format!(
+            "route = {field:?}: a field's name has from 1 to {MAX_NAME_BYTES} bytes"
+        ));
+    }
+    Ok(Rule::Closed(fields.into_iter().collect()))
+}
+
 /// One core is the publisher's; Swoole's worker_num has no such core to spare.
 fn default_workers() -> u32 {
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -316,7 +368,8 @@ mod tests {
         let config = Settings::default().into_config().unwrap();
         assert_eq!(config.listen, "0.0.0.0:6552".parse().unwrap());
         assert_eq!(config.publish, Publish::Loopback);
-        assert_eq!(config.max_clients, 10_000);
+        assert_eq!(config.hub.max_clients, 10_000);
+        assert_eq!(config.hub.rule, Rule::Open);
     }
 
     #[test]
@@ -328,7 +381,7 @@ mod tests {
         let file: Settings = toml::from_str("queue = 200\nheartbeat = 5").unwrap();
         let config = flags.over(file).into_config().unwrap();
         assert_eq!(config.limits.messages, 100);
-        assert_eq!(config.heartbeat, Duration::from_secs(5));
+        assert_eq!(config.hub.heartbeat, Duration::from_secs(5));
     }
 
     #[test]
@@ -347,6 +400,10 @@ mod tests {
         assert_eq!(sentence, "max-clients = 0 is out of range: from 1 to 15000");
         assert!(from_file("queue-bytes = 131013").is_err());
         assert!(from_file("queue-bytes = 131014").is_ok());
+        assert!(from_file("route = []").is_err());
+        assert!(from_file("route = ['']").is_err());
+        let rule = from_file("route = ['b', 'a']").unwrap().hub.rule;
+        assert!(rule.addresses("a") && !rule.addresses("c"));
     }
 
     #[test]

@@ -16,9 +16,12 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+mod fields;
 pub mod hub;
 pub mod intake;
 pub mod logging;
 pub mod message;
 pub mod os;
+pub mod registration;
+pub mod rule;
 pub mod server;

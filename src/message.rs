@@ -7,6 +7,10 @@ use std::fmt;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
+use tungstenite::Utf8Bytes;
+
+/// One JSON document, its bytes exactly as they came: shared, cheap to clone.
+pub type Document = Utf8Bytes;
 
 /// Levels of nesting that a document may have, as in PHP's `json_decode`.
 pub const MAX_DEPTH: usize = 512;

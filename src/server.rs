@@ -63,19 +63,14 @@ impl Server {
     pub fn start(config: &Config, events: Sender<Event>) -> Result<Server, String> {
         let listener = bind_listener(config)?;
         let sockets = bind_publishers(&config.publish)?;
-        allow_descriptors(config.max_clients);
+        allow_descriptors(config.hub.max_clients);
         announce(&listener, &sockets).map_err(|error| error.to_string())?;
 
         let memory = Arc::new(Memory::default());
         let waker = Arc::new(Waker::new().map_err(|error| format!("no waker: {error}"))?);
         let (workers, worker_ends) = Workers::new(config.workers, Arc::clone(&waker));
-        let hub = Arc::new(Hub::new(config.max_clients, Arc::clone(&memory), workers));
-        let clients = Arc::new(Clients::new(
-            Arc::clone(&hub),
-            config.heartbeat,
-            config.limits,
-            memory,
-        ));
+        let hub = Arc::new(Hub::new(config.hub.clone(), Arc::clone(&memory), workers));
+        let clients = Arc::new(Clients::new(Arc::clone(&hub), config.limits, memory));
         let ports = sockets
             .iter()
             .filter_map(|s| Some(s.local_addr().ok()?.port()));
@@ -175,7 +170,7 @@ fn start(
 fn bind_listener(config: &Config) -> Result<TcpListener, String> {
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| cannot_bind(config.listen, &error, "--listen"))?;
-    os::prepare_listener(&listener, SEND_BUFFER, 2 * config.heartbeat)
+    os::prepare_listener(&listener, SEND_BUFFER, 2 * config.hub.heartbeat)
         .map_err(|error| cannot_bind(config.listen, &error, "--listen"))?;
     Ok(listener)
 }

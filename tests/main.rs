@@ -10,4 +10,6 @@
 mod common;
 mod hostile_clients;
 mod push;
+mod resume;
+mod routing;
 mod stop;

@@ -32,8 +32,6 @@ const STACK: usize = 256 << 10;
 pub struct Clients {
     /// Where clients join.
     pub hub: Arc<Hub>,
-    /// Between pings.
-    pub heartbeat: Duration,
     limits: Limits,
     memory: Arc<Memory>,
     present: Mutex<Present>,
@@ -61,10 +59,9 @@ struct Running(Arc<Clients>);
 
 impl Clients {
     /// Nobody yet.
-    pub fn new(hub: Arc<Hub>, heartbeat: Duration, limits: Limits, memory: Arc<Memory>) -> Self {
+    pub fn new(hub: Arc<Hub>, limits: Limits, memory: Arc<Memory>) -> Self {
         Clients {
             hub,
-            heartbeat,
             limits,
             memory,
             present: Mutex::default(),

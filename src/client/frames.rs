@@ -6,21 +6,14 @@ use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 
-/// Appends one unfragmented text frame to `frames` (RFC 6455 §5.2).
-pub fn append_text(frames: &mut Vec<u8>, payload: &[u8]) {
+/// Appends one unfragmented text frame, its payload given in parts, to `frames` (RFC 6455 §5.2).
+pub fn append_text(frames: &mut Vec<u8>, payload: &[&[u8]]) {
     append(frames, OpCode::Data(Data::Text), payload);
 }
 
-/// Bytes of a text frame around a payload of this many: 2, 4 or 10 of header.
-pub fn text_frame_length(payload: usize) -> usize {
-    FrameHeader::default().len(payload as u64) + payload
-}
-
-/// An empty ping (RFC 6455 §5.5.2).
-pub fn ping() -> Vec<u8> {
-    let mut frame = Vec::with_capacity(2);
-    append(&mut frame, OpCode::Control(Control::Ping), b"");
-    frame
+/// Appends an empty ping to `frames` (RFC 6455 §5.5.2).
+pub fn append_ping(frames: &mut Vec<u8>) {
+    append(frames, OpCode::Control(Control::Ping), &[]);
 }
 
 /// A close frame with a code and a reason of at most 123 bytes (RFC 6455 §5.5.1).
@@ -35,15 +28,18 @@ pub fn close(code: u16, reason: &'static str) -> Vec<u8> {
     bytes
 }
 
-fn append(frames: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+fn append(frames: &mut Vec<u8>, opcode: OpCode, payload: &[&[u8]]) {
     let header = FrameHeader {
         is_final: true,
         opcode,
         ..FrameHeader::default()
     };
+    let length: usize = payload.iter().map(|part| part.len()).sum();
     // Writing to memory cannot fail.
-    let _ = header.format(payload.len() as u64, frames);
-    frames.extend_from_slice(payload);
+    let _ = header.format(length as u64, frames);
+    for part in payload {
+        frames.extend_from_slice(part);
+    }
 }
 
 /// The first boundary between frames at or after `offset`. `frames` are whole unmasked frames.
@@ -77,11 +73,7 @@ mod tests {
         let mut frames = Vec::new();
         let mut ends = vec![0];
         for length in [0usize, 5, 125, 126, 300, 65_535, 65_536, 70_000] {
-            append_text(&mut frames, &vec![b'x'; length]);
-            assert_eq!(
-                frames.len() - ends[ends.len() - 1],
-                text_frame_length(length)
-            );
+            append_text(&mut frames, &[&vec![b'x'; length]]);
             ends.push(frames.len());
         }
         for pair in ends.windows(2) {

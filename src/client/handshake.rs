@@ -11,11 +11,16 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::server::{create_response, write_response};
+use tungstenite::http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use tungstenite::http::{Request, Version};
 
+use super::encoding::{Encoding, SUBPROTOCOL};
 use super::http::{Answer, Head, Malformed};
 use super::mailbox::Mailbox;
+use crate::hub::Wish;
 use crate::os;
+use crate::registration::Registration;
+use crate::rule::Rule;
 
 /// From the connection to the end of the request's head.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -23,11 +28,22 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of a request's head at most.
 const MAX_HEAD: usize = 8 << 10;
 
+/// The head of an answer that never ends: events, for pages of any origin, as with WebSocket; not
+/// to be kept nor held back on the way.
+const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\n\
+    Content-Type: text/event-stream\r\n\
+    Cache-Control: no-cache\r\n\
+    X-Accel-Buffering: no\r\n\
+    Access-Control-Allow-Origin: *\r\n\
+    Connection: close\r\n\r\n";
+
 /// A handshake that succeeded.
 #[derive(Debug)]
-pub struct Upgrade {
-    /// The 101 response.
-    pub response: Vec<u8>,
+pub struct Visitor {
+    /// What the client wants to hear, and how.
+    pub wish: Wish,
+    /// The answer's head: 101, or 200 for events.
+    pub answer: Vec<u8>,
     /// What came behind the request's head: the first frames, perhaps.
     pub rest: Vec<u8>,
 }
@@ -41,20 +57,45 @@ pub enum Failure {
     Silent(String),
 }
 
-/// Reads the request and decides.
+/// Reads the request and decides. `rule` says which of the query's fields register something.
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn perform(mailbox: &Mailbox) -> Result<Upgrade, Failure> {
+pub fn perform(mailbox: &Mailbox, rule: &Rule) -> Result<Visitor, Failure> {
     let (head, mut received) = read_head(mailbox, Instant::now() + DEADLINE)?;
-    let response = response(&head).map_err(|answer| {
+    let (wish, answer) = admit(&head, rule).map_err(|answer| {
         let why = format!("{} {}: {}", head.method, head.target, answer.status());
         Failure::Answer(answer.bytes(head.method == "HEAD"), why)
     })?;
-    Ok(Upgrade {
-        response,
+    Ok(Visitor {
+        wish,
+        answer,
         rest: received.split_off(head.length),
     })
+}
+
+/// What the client wants, and the answer's head; or the answer, if that is all it gets.
+fn admit(head: &Head, rule: &Rule) -> Result<(Wish, Vec<u8>), Answer> {
+    let (path, query) = head.path_and_query();
+    let is_events = head.header("Upgrade").is_none() && head.method == "GET" && path == "/events";
+    let (encoding, answer) = if is_events {
+        (Encoding::Events, EVENTS.to_vec())
+    } else {
+        upgrade(head)?
+    };
+    let registration = Registration::from_query(query, rule)
+        .map_err(|error| Answer::new("400 Bad Request", &format!("The URL's query: {error}.")))?;
+    // A browser that reconnects by itself knows better than its URL.
+    let since = match head.header("Last-Event-ID") {
+        Some(id) if is_events => Some(id.to_owned()),
+        _ => since(query),
+    };
+    let wish = Wish {
+        encoding,
+        registration,
+        since: since.filter(|_| encoding != Encoding::Plain),
+    };
+    Ok((wish, answer))
 }
 
 fn read_head(mailbox: &Mailbox, deadline: Instant) -> Result<(Head, Vec<u8>), Failure> {
@@ -107,8 +148,8 @@ fn receive(mailbox: &Mailbox, received: &mut Vec<u8>) -> Result<bool, Failure> {
     }
 }
 
-/// The 101 response, or why there is none.
-fn response(head: &Head) -> Result<Vec<u8>, Answer> {
+/// How the client hears messages, and the 101 response; or why there is none.
+fn upgrade(head: &Head) -> Result<(Encoding, Vec<u8>), Answer> {
     if head.method != "GET" {
         let sentence = "Only GET is answered here.";
         return Err(Answer::new("405 Method Not Allowed", sentence).header("Allow", "GET"));
@@ -120,11 +161,28 @@ fn response(head: &Head) -> Result<Vec<u8>, Answer> {
     for (name, value) in &head.headers {
         request = request.header(name, value);
     }
-    let bad_request = |why: &str| Answer::new("400 Bad Request", why);
     let request = request
         .body(())
         .map_err(|error| bad_request(&format!("A header cannot be read: {error}.")))?;
-    let response = create_response(&request).map_err(|error| match error {
+    let mut response = create_response(&request).map_err(|error| no_upgrade(&error))?;
+    let offered = head.all(SEC_WEBSOCKET_PROTOCOL.as_str());
+    let mut offers = offered.flat_map(|list| list.split(',')).map(str::trim);
+    let encoding = if offers.any(|offer| offer == SUBPROTOCOL) {
+        let chosen = HeaderValue::from_static(SUBPROTOCOL);
+        response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_PROTOCOL, chosen);
+        Encoding::V1
+    } else {
+        Encoding::Plain
+    };
+    let mut bytes = Vec::with_capacity(256);
+    write_response(&mut bytes, &response).map_err(|error| no_upgrade(&error))?;
+    Ok((encoding, bytes))
+}
+
+fn no_upgrade(error: &tungstenite::Error) -> Answer {
+    match error {
         tungstenite::Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader
             | ProtocolError::MissingUpgradeWebSocketHeader
@@ -144,11 +202,23 @@ fn response(head: &Head) -> Result<Vec<u8>, Answer> {
             .header("Sec-WebSocket-Version", "13")
         }
         error => bad_request(&format!("Not a WebSocket handshake: {error}.")),
-    })?;
-    let mut bytes = Vec::with_capacity(256);
-    write_response(&mut bytes, &response)
-        .map_err(|error| bad_request(&format!("Not a WebSocket handshake: {error}.")))?;
-    Ok(bytes)
+    }
+}
+
+/// The last id that the client knows, as it says; ids need no escapes, so that whatever has any
+/// is none.
+fn since(query: &str) -> Option<String> {
+    let parameters = query.split('&');
+    let mut since = parameters.filter_map(|parameter| match parameter.split_once('=') {
+        Some(("since", id)) => Some(id),
+        None if parameter == "since" => Some(""),
+        _ => None,
+    });
+    since.next().map(str::to_owned)
+}
+
+fn bad_request(why: &str) -> Answer {
+    Answer::new("400 Bad Request", why)
 }
 
 fn malformed(error: Malformed) -> Failure {

@@ -56,10 +56,21 @@ impl Head {
         }))
     }
 
+    /// What was asked for, parted at the first `?`.
+    pub fn path_and_query(&self) -> (&str, &str) {
+        self.target.split_once('?').unwrap_or((&self.target, ""))
+    }
+
+    /// All headers of this name, whatever its case.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let headers = self.headers.iter();
+        let found = headers.filter(move |header| header.0.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// The first header of this name, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let header = self.headers.iter().find(|h| h.0.eq_ignore_ascii_case(name));
-        header.map(|(_, value)| value.as_str())
+        self.all(name).next()
     }
 }
 

@@ -1,6 +1,7 @@
 //! 6552, the public side: a thread for each browser.
 
 pub mod accept;
+pub mod encoding;
 pub mod frames;
 pub mod handshake;
 pub mod http;
@@ -8,4 +9,6 @@ pub mod mailbox;
 pub mod parcel;
 pub mod session;
 
+mod ending;
+mod inbound;
 mod linger;

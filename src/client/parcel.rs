@@ -28,9 +28,11 @@ impl Memory {
 
 /// Where a parcel may be cut, when a queue is dropped while it is half out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
+pub enum Layout {
     /// WebSocket frames, one after another: between any two of them.
     Frames,
+    /// Server-sent events, one after another: between any two of them.
+    Events,
     /// An HTTP answer: nowhere.
     Whole,
 }
@@ -46,14 +48,13 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// A run of `messages` messages, encoded as joined frames, counted in `memory` as long as
-    /// anybody holds it.
-    pub fn messages(bytes: Vec<u8>, messages: u32, memory: &Arc<Memory>) -> Self {
+    /// A run of `messages` encoded messages, counted in `memory` as long as anybody holds it.
+    pub fn messages(bytes: Vec<u8>, messages: u32, layout: Layout, memory: &Arc<Memory>) -> Self {
         memory.take(bytes.len());
         Parcel {
             bytes,
             messages,
-            layout: Layout::Frames,
+            layout,
             last: false,
             memory: Some(Arc::clone(memory)),
         }
@@ -69,7 +70,8 @@ impl Parcel {
         Parcel::alone(bytes, Layout::Whole)
     }
 
-    fn alone(bytes: Vec<u8>, layout: Layout) -> Self {
+    /// Whatever else is for one client alone.
+    pub fn alone(bytes: Vec<u8>, layout: Layout) -> Self {
         Parcel {
             bytes,
             messages: 1,
@@ -105,6 +107,12 @@ impl Parcel {
         match self.layout {
             Layout::Whole => self.bytes.len(),
             Layout::Frames => frames::boundary_after(&self.bytes, offset),
+            Layout::Events => {
+                let from = offset.saturating_sub(2);
+                let rest = self.bytes[from..].windows(2);
+                let mut ends = rest.zip(from + 2..).filter(|(pair, _)| *pair == b"\n\n");
+                ends.next().map_or(self.bytes.len(), |(_, end)| end)
+            }
         }
     }
 }
@@ -127,9 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn events_are_cut_behind_their_blank_lines() {
+        let bytes = b"data: 1\n\ndata: 22\n\n".to_vec();
+        let parcel = Parcel::alone(bytes, Layout::Events);
+        let cuts = [(1, 9), (8, 9), (9, 9), (10, 19), (19, 19)];
+        for (offset, end) in cuts {
+            assert_eq!(parcel.cut_after(offset), end, "{offset}");
+        }
+    }
+
+    #[test]
     fn memory_counts_a_parcel_once_however_many_hold_it() {
         let memory = Arc::new(Memory::default());
-        let parcel = Arc::new(Parcel::messages(vec![0; 100], 1, &memory));
+        let parcel = Arc::new(Parcel::messages(vec![0; 100], 1, Layout::Frames, &memory));
         let other = Arc::clone(&parcel);
         assert_eq!(memory.in_use(), 100);
         drop(parcel);

@@ -3,7 +3,6 @@
 //! It waits nowhere but in one poll(2), for its waker, its socket, and the next ping.
 
 use std::borrow::Cow;
-use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -11,27 +10,24 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use nix::poll::{PollFd, PollFlags};
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-use tungstenite::{Error, Message};
 
 use super::accept::{Clients, Handshake};
-use super::handshake::{self, Failure, Upgrade};
+use super::encoding::Encoding;
+use super::ending::{Close, Ending};
+use super::handshake::{self, Failure};
 use super::http::Answer;
+use super::inbound::Inbound;
+use super::linger;
 use super::mailbox::{Dismissal, Mailbox, Progress};
 use super::parcel::Parcel;
-use super::{frames, linger};
-use crate::hub::{Membership, Refusal};
+use crate::hub::Refusal;
+use crate::hub::membership::{Membership, Replay};
 use crate::logging::{Kind, logged};
 use crate::os;
+use crate::registration::Registration;
 
-/// Bytes of a client's frame, and of a message made of several.
-const MAX_FRAME: usize = 16 << 10;
-
-/// tungstenite's buffer for what a client says, which is little.
-const READ_BUFFER: usize = 1024;
-
-/// Frames read before it is time to deliver again.
-const FRAMES_A_TURN: usize = 32;
+/// Registrations that a client may send in a second.
+const MAX_REGISTRATIONS: u32 = 20;
 
 /// The client's thread.
 pub(super) fn run(
@@ -40,22 +36,20 @@ pub(super) fn run(
     clients: &Clients,
     handshake: Handshake,
 ) {
-    let (why, answer) = match handshake::perform(mailbox) {
-        Ok(upgrade) => {
-            let greeting = Parcel::answer(upgrade.response.clone());
-            match clients.hub.join(mailbox, greeting) {
-                Ok(membership) => {
-                    drop(handshake);
-                    let session = Session::new(mailbox, membership, upgrade, clients.heartbeat);
-                    if session.run(peer) {
-                        // Whether all leaves in time or not, this is the end.
-                        let _ = linger::finish(mailbox);
-                    }
-                    return;
+    let (why, answer) = match handshake::perform(mailbox, clients.hub.rule()) {
+        Ok(visitor) => match clients.hub.join(mailbox, visitor.wish, visitor.answer) {
+            Ok(membership) => {
+                drop(handshake);
+                let heartbeat = clients.hub.heartbeat();
+                let session = Session::new(mailbox, membership, visitor.rest, heartbeat);
+                if session.run(peer) {
+                    // Whether all leaves in time or not, this is the end.
+                    let _ = linger::finish(mailbox);
                 }
-                Err(refusal) => refused(refusal),
+                return;
             }
-        }
+            Err(refusal) => refused(refusal),
+        },
         Err(Failure::Answer(answer, why)) => (why, answer),
         Err(Failure::Silent(why)) => (why, Vec::new()),
     };
@@ -84,71 +78,39 @@ fn refused(refusal: Refusal) -> (String, Vec<u8>) {
 struct Session<'a> {
     mailbox: &'a Arc<Mailbox>,
     membership: Membership,
-    protocol: WebSocketContext,
+    inbound: Inbound,
     heartbeat: Duration,
-    next_ping: Instant,
+    next_beat: Instant,
     last_sign_of_life: Instant,
     /// The socket was full when it was last sent to.
     stalled: bool,
+    /// The second in which registrations are counted, and how many there were.
+    registrations: (Instant, u32),
     /// The log's reason; at first the only one that nobody gets to write down.
     why: Cow<'static, str>,
-}
-
-/// How a session ends.
-struct Ending {
-    why: Cow<'static, str>,
-    close: Close,
-}
-
-enum Close {
-    /// The connection is of no more use.
-    No,
-    /// What is queued leaves first, then a close frame that is queued already.
-    Queued,
-    /// What is queued leaves first, then a close frame.
-    After(u16, &'static str),
-    /// What is queued is dropped.
-    Now(u16, &'static str),
-}
-
-impl Ending {
-    fn new(close: Close, why: impl Into<Cow<'static, str>>) -> Self {
-        Ending {
-            why: why.into(),
-            close,
-        }
-    }
 }
 
 impl<'a> Session<'a> {
     fn new(
         mailbox: &'a Arc<Mailbox>,
         membership: Membership,
-        upgrade: Upgrade,
+        rest: Vec<u8>,
         heartbeat: Duration,
     ) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_message_size(Some(MAX_FRAME))
-            .max_frame_size(Some(MAX_FRAME));
         let now = Instant::now();
-        // Spread over the interval, so that clients that came together are not pinged together:
+        // Spread over the interval, so that clients that came together are not woken together:
         // multiples of the golden ratio leave no gap.
         let fraction = membership.client().0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let first = heartbeat.mul_f64(fraction as f64 / f64::from(u32::MAX));
         Session {
             mailbox,
+            inbound: Inbound::new(membership.encoding(), rest),
             membership,
-            protocol: WebSocketContext::from_partially_read(
-                upgrade.rest,
-                Role::Server,
-                Some(config),
-            ),
             heartbeat,
-            next_ping: now + first,
+            next_beat: now + first,
             last_sign_of_life: now,
             stalled: false,
+            registrations: (now, 0),
             why: "its thread panicked: a bug in udpush".into(),
         }
     }
@@ -161,18 +123,21 @@ impl<'a> Session<'a> {
             Kind::Connected,
             "client {client} connected from {peer} ({online} online)"
         );
+        if !self.membership.registration().is_empty() {
+            self.tell_registration();
+        }
         let (Ok(ending) | Err(ending)) = self.serve();
         self.why = ending.why;
+        let encoding = self.membership.encoding();
         match ending.close {
             Close::No => return false,
             Close::Queued => {}
             Close::After(code, reason) => {
-                let close = Parcel::frames(frames::close(code, reason));
-                self.mailbox.post(Arc::new(close.and_no_more()));
+                let close = encoding.close(code, reason).and_no_more();
+                self.mailbox.post(Arc::new(close));
             }
             Close::Now(code, reason) => {
-                let close = Parcel::frames(frames::close(code, reason));
-                self.mailbox.close_at_once(close);
+                self.mailbox.close_at_once(encoding.close(code, reason));
             }
         }
         true
@@ -190,15 +155,19 @@ impl<'a> Session<'a> {
                 self.last_sign_of_life = now;
             }
             self.heed_dismissal()?;
-            let (interest, at_once) = match progress {
-                Progress::Idle => (PollFlags::POLLIN, more_to_read),
-                Progress::Stalled => (PollFlags::POLLIN | PollFlags::POLLOUT, more_to_read),
-                Progress::More => (PollFlags::POLLIN, true),
-                Progress::Finished => return Ok(Ending::new(Close::Queued, "closed")),
-                Progress::Broken(error) => return Ok(lost(&error)),
-            };
             self.stalled = matches!(progress, Progress::Stalled);
-            let timeout = match at_once {
+            let more_to_send = match progress {
+                Progress::Idle => self.replay()?,
+                Progress::Stalled => false,
+                Progress::More => true,
+                Progress::Finished => return Ok(Ending::new(Close::Queued, "closed")),
+                Progress::Broken(error) => return Ok(Ending::lost(&error)),
+            };
+            let interest = match self.stalled {
+                false => PollFlags::POLLIN,
+                true => PollFlags::POLLIN | PollFlags::POLLOUT,
+            };
+            let timeout = match more_to_send || more_to_read {
                 true => Duration::ZERO,
                 false => deadline.saturating_duration_since(now),
             };
@@ -206,7 +175,7 @@ impl<'a> Session<'a> {
                 PollFd::new(self.mailbox.waker().as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.mailbox.socket().as_fd(), interest),
             ];
-            os::wait(&mut interests, Some(timeout)).map_err(|error| lost(&error))?;
+            os::wait(&mut interests, Some(timeout)).map_err(|error| Ending::lost(&error))?;
             if os::is_readable(&interests[0]) {
                 self.mailbox.waker().clear();
             }
@@ -233,7 +202,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Pings when it is time, and says until when there is nothing to do.
+    /// Gives a sign of life when it is time, asks for one, and says until when there is nothing to
+    /// do.
     fn keep_alive(&mut self) -> Result<Instant, Ending> {
         let now = Instant::now();
         let dead = self.last_sign_of_life + 2 * self.heartbeat;
@@ -242,76 +212,112 @@ impl<'a> Session<'a> {
             let why = format!("no sign of life for {seconds} s");
             return Err(Ending::new(Close::No, why));
         }
-        if now >= self.next_ping {
-            self.next_ping = now + self.heartbeat;
-            // Behind a full socket a ping would tell nothing.
+        if now >= self.next_beat {
+            self.next_beat = now + self.heartbeat;
+            // Behind a full socket it would tell nothing.
             if !self.stalled {
-                self.mailbox.post(Arc::new(Parcel::frames(frames::ping())));
+                self.membership.beat();
+                if self.membership.encoding() == Encoding::Events {
+                    // It has no pong: as long as the kernel gets its bytes out, it lives.
+                    self.last_sign_of_life = now;
+                }
             }
         }
-        Ok(self.next_ping.min(dead))
+        Ok(self.next_beat.min(dead))
     }
 
-    /// Reads the frames that have come; true when there may be more in the buffer.
-    fn read(&mut self) -> Result<bool, Ending> {
-        let mut stream = ClientStream {
-            mailbox: self.mailbox,
-            received: false,
-            closing: false,
-        };
-        let mut outcome = Ok(true);
-        for _ in 0..FRAMES_A_TURN {
-            match self.protocol.read(&mut stream) {
-                Ok(Message::Close(frame)) => {
-                    // The reply to it is written by the next flush.
-                    stream.closing = true;
-                    let _ = self.protocol.flush(&mut stream);
-                    let why = match frame {
-                        None => "closed by the client".to_owned(),
-                        Some(frame) => format!(
-                            "closed by the client: {} {}",
-                            u16::from(frame.code),
-                            frame.reason.escape_debug()
-                        ),
-                    };
-                    return Err(Ending::new(Close::Queued, why.trim_end().to_owned()));
-                }
-                Ok(message) => self.hear(&message),
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    outcome = Ok(false);
-                    break;
-                }
-                Err(error) => {
-                    outcome = Err(ending_for(&error));
-                    break;
-                }
+    /// Posts more of what the client missed, now that its mailbox is empty; true when it did.
+    fn replay(&mut self) -> Result<bool, Ending> {
+        match self.membership.replay() {
+            Replay::Done => Ok(false),
+            Replay::More => Ok(true),
+            Replay::Outrun => {
+                let why = "too slow: the history went on without it";
+                Err(Ending::new(Close::Now(1013, "too slow"), why))
             }
         }
-        if stream.received {
+    }
+
+    /// Reads what has come; true when there may be more in the buffer.
+    fn read(&mut self) -> Result<bool, Ending> {
+        let heard = self.inbound.read(self.mailbox)?;
+        if heard.anything {
             self.last_sign_of_life = Instant::now();
         }
-        outcome
+        if heard.binary > 0 {
+            self.ignore(format_args!("{} binary bytes", heard.binary));
+        }
+        for text in heard.texts {
+            self.hear(text.as_str())?;
+        }
+        Ok(heard.more)
     }
 
-    /// Frames of a plain client that say nothing to us.
-    fn hear(&self, message: &Message) {
+    /// A text frame: a registration, or nothing that says anything here.
+    fn hear(&mut self, text: &str) -> Result<(), Ending> {
         let client = self.membership.client();
-        match message {
-            Message::Text(text) => logged!(
-                Level::Debug,
-                Kind::ClientFrame,
-                "client {client} said what says nothing here: {}",
-                text.escape_debug()
-            ),
-            Message::Binary(bytes) => logged!(
-                Level::Debug,
-                Kind::ClientFrame,
-                "client {client} said what says nothing here: {} binary bytes",
-                bytes.len()
-            ),
-            // tungstenite answers pings by itself.
-            _ => {}
+        let registration = match Registration::from_frame(text, self.membership.rule()) {
+            Ok(None) => {
+                self.ignore(format_args!("{}", text.escape_debug()));
+                return Ok(());
+            }
+            Ok(Some(registration)) => Ok(registration),
+            Err(error) => Err(error),
+        };
+        self.count_registration()?;
+        match registration {
+            Ok(registration) => {
+                self.membership.register(registration);
+                self.tell_registration();
+            }
+            Err(error) => {
+                logged!(
+                    Level::Warn,
+                    Kind::NotRegistered,
+                    "client {client} is not registered: {error}"
+                );
+                if let Some(parcel) = self.membership.encoding().error(&error) {
+                    self.mailbox.post(Arc::new(parcel));
+                }
+            }
         }
+        Ok(())
+    }
+
+    fn count_registration(&mut self) -> Result<(), Ending> {
+        let now = Instant::now();
+        let (second, count) = &mut self.registrations;
+        if now - *second >= Duration::from_secs(1) {
+            (*second, *count) = (now, 0);
+        }
+        *count += 1;
+        if *count > MAX_REGISTRATIONS {
+            let why = format!("more than {MAX_REGISTRATIONS} registrations in a second");
+            return Err(Ending::new(
+                Close::After(1008, "too many registrations"),
+                why,
+            ));
+        }
+        Ok(())
+    }
+
+    fn tell_registration(&self) {
+        let client = self.membership.client();
+        let registration = self.membership.registration();
+        logged!(
+            Level::Info,
+            Kind::Registered,
+            "client {client} registered {registration}"
+        );
+    }
+
+    fn ignore(&self, what: std::fmt::Arguments<'_>) {
+        let client = self.membership.client();
+        logged!(
+            Level::Debug,
+            Kind::ClientFrame,
+            "client {client} said what says nothing here: {what}"
+        );
     }
 }
 
@@ -325,66 +331,5 @@ impl Drop for Session<'_> {
             Kind::Closed,
             "client {client} closed: {why} ({online} online)"
         );
-    }
-}
-
-/// What a fault of the protocol comes to (RFC 6455 §7.4.1).
-fn ending_for(error: &Error) -> Ending {
-    use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
-    match error {
-        Error::Capacity(_) => {
-            let why = format!("its frame is larger than {MAX_FRAME} bytes");
-            Ending::new(Close::After(1009, "frame too large"), why)
-        }
-        Error::Utf8(_) => Ending::new(
-            Close::After(1007, "text is not UTF-8"),
-            "its text is not UTF-8",
-        ),
-        Error::Protocol(ResetWithoutClosingHandshake) | Error::ConnectionClosed => {
-            Ending::new(Close::No, "gone without a close frame")
-        }
-        Error::Io(error) => lost(error),
-        error => Ending::new(
-            Close::After(1002, "protocol error"),
-            format!("protocol error: {error}"),
-        ),
-    }
-}
-
-fn lost(error: &io::Error) -> Ending {
-    Ending::new(Close::No, format!("connection lost: {error}"))
-}
-
-/// What tungstenite reads from and writes to: reading takes what the socket holds, writing posts
-/// into the mailbox, as all bytes for the socket go through it.
-struct ClientStream<'a> {
-    mailbox: &'a Mailbox,
-    received: bool,
-    closing: bool,
-}
-
-impl Read for ClientStream<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = os::receive_now(self.mailbox.socket(), buffer)?;
-        self.received |= count > 0;
-        Ok(count)
-    }
-}
-
-impl Write for ClientStream<'_> {
-    /// Takes whole frames: with a write buffer of 0 tungstenite writes each at once. The loop
-    /// delivers when it is done with reading.
-    fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
-        let parcel = Parcel::frames(frames.to_vec());
-        self.mailbox.post(Arc::new(if self.closing {
-            parcel.and_no_more()
-        } else {
-            parcel
-        }));
-        Ok(frames.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

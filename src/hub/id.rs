@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::str::FromStr;
 
 /// A client of this process: 1, 2, 3 … in the order in which their handshakes ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +62,35 @@ impl fmt::Display for MessageId {
     }
 }
 
+impl MessageId {
+    /// The one after it.
+    pub fn next(self) -> Self {
+        MessageId {
+            sequence: self.sequence + 1,
+            ..self
+        }
+    }
+}
+
+/// Why a text is no [`MessageId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl FromStr for MessageId {
+    type Err = NotAnId;
+
+    /// Reads exactly what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let (epoch, sequence) = text.split_once('-').ok_or(NotAnId)?;
+        let id = MessageId {
+            epoch: Epoch(u64::from_str_radix(epoch, 36).map_err(|_| NotAnId)?),
+            sequence: sequence.parse().map_err(|_| NotAnId)?,
+        };
+        // Neither signs nor other spellings of the same numbers.
+        (id.to_string() == text).then_some(id).ok_or(NotAnId)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +104,26 @@ mod tests {
         assert_eq!(id(0).to_string(), "00000000-42");
         assert_eq!(id(36u64.pow(8) - 1).to_string(), "zzzzzzzz-42");
         assert_ne!(Epoch::random(), Epoch::random());
+        assert_eq!("00000000-42".parse(), Ok(id(0)));
+        let not_ids = [
+            "",
+            "0",
+            "-",
+            "00000000-",
+            "-42",
+            "0-42",
+            "00000000-042",
+            "00000000-+42",
+            "00000000--42",
+            "ZZZZZZZZ-42",
+            "100000000-42",
+            "00000000-42 ",
+            "é0000000-42",
+            "00000000-18446744073709551616",
+            "zzzzzzzzzzzzzzzzzzzz-1",
+        ];
+        for text in not_ids {
+            assert_eq!(text.parse::<MessageId>(), Err(NotAnId), "{text}");
+        }
     }
 }

@@ -1,22 +1,31 @@
-//! The hub: gives each message its id, finds its audience, posts it into the audience's mailboxes.
+//! The hub: gives each message its id, keeps it in the history, finds its audience, posts it into
+//! the audience's mailboxes.
 //!
 //! One lock, never held across anything that may wait. Messages have one order, and because they
 //! are posted under the lock, every client sees that order. Publishers call [`Hub::publish`],
-//! clients' threads [`Hub::join`] and, by dropping their [`Membership`], leave.
+//! clients' threads [`Hub::join`]; a client's [`Membership`] is its place in here.
 
+pub mod history;
 pub mod id;
+pub mod membership;
+pub mod routes;
 pub mod workers;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tungstenite::Bytes;
-
-use crate::client::frames;
+use crate::client::encoding::{Encoding, Hello};
 use crate::client::mailbox::{Dismissal, Mailbox};
-use crate::client::parcel::{Memory, Parcel};
-use id::{ClientId, Epoch, MessageId};
-use workers::Workers;
+use crate::client::parcel::{Layout, Memory, Parcel};
+use crate::message::Document;
+use crate::registration::Registration;
+use crate::rule::Rule;
+use history::{Bounds, History};
+use id::{ClientId, MessageId};
+use membership::{Membership, Position};
+use routes::{Audience, Routes};
+use workers::{Round, Workers};
 
 /// Deliveries of one round that the publisher makes itself; more are the workers' job.
 const DIRECT: usize = 64;
@@ -33,6 +42,17 @@ pub struct Receipt {
     pub clients: usize,
 }
 
+/// What a client wants when it joins.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// How it hears messages.
+    pub encoding: Encoding,
+    /// What it registers.
+    pub registration: Registration,
+    /// The last id that it knows, as it says; `None` when it does not ask to go on from there.
+    pub since: Option<String>,
+}
+
 /// Why a client cannot join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -42,64 +62,77 @@ pub enum Refusal {
     Stopping,
 }
 
-/// The mailboxes that a round goes to: lists that the hub shares rather than copies.
-#[derive(Debug, Default)]
-pub struct Audience {
-    lists: Vec<Arc<Vec<Member>>>,
-    length: usize,
+/// What the hub is to keep to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Clients at most.
+    pub max_clients: usize,
+    /// Who hears what.
+    pub rule: Rule,
+    /// What is kept for clients that come back.
+    pub history: Bounds,
+    /// Seconds between heartbeats, which a client is told.
+    pub heartbeat: Duration,
 }
 
+/// What the routes keep for each client.
 #[derive(Clone, Debug)]
-struct Member {
-    client: ClientId,
+pub(crate) struct Member {
     mailbox: Arc<Mailbox>,
+    encoding: Encoding,
+}
+
+impl Member {
+    /// Empties its mailbox into its socket, as far as that is possible now.
+    pub(crate) fn deliver(&self) {
+        self.mailbox.deliver();
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Hub {
     state: Mutex<State>,
-    max_clients: usize,
+    settings: Settings,
     memory: Arc<Memory>,
     workers: Workers,
 }
 
 #[derive(Debug)]
 struct State {
-    newest: MessageId,
+    history: History,
+    routes: Routes<Member>,
+    /// Clients that are still being told what they missed: in no route until they have heard it.
+    replaying: HashMap<ClientId, Arc<Mailbox>>,
     newest_client: u64,
-    everyone: Arc<Vec<Member>>,
-    /// Where each client is in `everyone`.
-    places: HashMap<ClientId, usize>,
     stopping: bool,
-}
-
-/// A client's place in the hub; dropping it, in a panic too, is leaving.
-#[derive(Debug)]
-pub struct Membership {
-    hub: Arc<Hub>,
-    client: ClientId,
-    online: usize,
 }
 
 impl Hub {
     /// An empty hub with a new epoch.
-    pub fn new(max_clients: usize, memory: Arc<Memory>, workers: Workers) -> Self {
+    pub fn new(settings: Settings, memory: Arc<Memory>, workers: Workers) -> Self {
         Hub {
             state: Mutex::new(State {
-                newest: MessageId {
-                    epoch: Epoch::random(),
-                    sequence: 0,
-                },
+                history: History::new(settings.history),
+                routes: Routes::new(settings.rule.clone()),
+                replaying: HashMap::new(),
                 newest_client: 0,
-                everyone: Arc::default(),
-                places: HashMap::new(),
                 stopping: false,
             }),
-            max_clients,
+            settings,
             memory,
             workers,
         }
+    }
+
+    /// Who hears what.
+    pub fn rule(&self) -> &Rule {
+        &self.settings.rule
+    }
+
+    /// Between heartbeats.
+    pub fn heartbeat(&self) -> Duration {
+        self.settings.heartbeat
     }
 
     /// Whether a round may be published now; the publisher's waker tells when it is so again.
@@ -107,179 +140,165 @@ impl Hub {
         self.workers.have_room()
     }
 
-    /// Publishes a round of documents in their order, and tells what became of each in `receipts`.
-    pub fn publish(&self, round: &[Bytes], receipts: &mut Vec<Receipt>) {
+    /// Publishes documents in their order, and tells what became of each in `receipts`.
+    ///
+    /// A run of messages with the same audience is one parcel: one post and one send for each
+    /// client, however long the run.
+    pub fn publish(&self, documents: &[Document], receipts: &mut Vec<Receipt>) {
         receipts.clear();
+        let mut round = Round::default();
         let mut state = self.lock();
-        let audience = Audience::of(Arc::clone(&state.everyone));
-        for _ in round {
-            state.newest.sequence += 1;
-            receipts.push(Receipt {
-                id: state.newest,
-                clients: audience.length,
-            });
-        }
-        if audience.length > 0 && !round.is_empty() {
-            let parcel = Arc::new(self.parcel(round));
-            for member in audience.members() {
-                member.mailbox.post(Arc::clone(&parcel));
+        let mut id = state.history.newest();
+        state.history.append(documents);
+        let mut rest = documents;
+        let mut next = rest.first().map(|first| state.routes.audience(first));
+        while let Some(audience) = next.take() {
+            let mut length = 1;
+            while let Some(document) = rest.get(length) {
+                let other = state.routes.audience(document);
+                if !other.same_as(&audience) {
+                    next = Some(other);
+                    break;
+                }
+                length += 1;
             }
+            let (run, after) = rest.split_at(length);
+            rest = after;
+            let first = id.next();
+            for _ in run {
+                id = id.next();
+                let clients = audience.len();
+                receipts.push(Receipt { id, clients });
+            }
+            self.post(first, run, &audience);
+            round.add(audience);
         }
         if self.memory.in_use() > MAX_MEMORY {
             state.dismiss_the_furthest_behind();
         }
         drop(state);
-        if audience.length <= DIRECT {
-            audience.deliver(0, audience.length);
+        if round.len() <= DIRECT {
+            round.deliver(0, DIRECT);
         } else {
-            self.workers.deliver(audience);
+            self.workers.deliver(round);
         }
     }
 
-    /// The frames of a run of documents, joined.
-    fn parcel(&self, run: &[Bytes]) -> Parcel {
-        let length = run.iter().map(|d| frames::text_frame_length(d.len())).sum();
-        let mut bytes = Vec::with_capacity(length);
-        for document in run {
-            frames::append_text(&mut bytes, document);
+    /// Posts a run of messages to its audience; each encoding is made once, if anybody needs it.
+    fn post(&self, first: MessageId, run: &[Document], audience: &Audience<Member>) {
+        let mut parcels = [const { None::<Arc<Parcel>> }; Encoding::COUNT];
+        for member in audience.iter() {
+            let parcel = parcels[member.encoding as usize].get_or_insert_with(|| {
+                let mut bytes = Vec::new();
+                member.encoding.append_run(&mut bytes, first, run);
+                self.parcel(bytes, run.len(), member.encoding.layout())
+            });
+            member.mailbox.post(Arc::clone(parcel));
         }
-        // A round has at most some thousand messages.
-        Parcel::messages(bytes, run.len() as u32, &self.memory)
     }
 
-    /// Makes a client one of the audience, its `greeting` before anything else: one step.
+    fn parcel(&self, bytes: Vec<u8>, messages: usize, layout: Layout) -> Arc<Parcel> {
+        // A round and a slice have at most some thousand messages.
+        let messages = messages as u32;
+        Arc::new(Parcel::messages(bytes, messages, layout, &self.memory))
+    }
+
+    /// Makes a client a member: what it is told first, `answer` and hello, and its place in the
+    /// routes or in the history are one step.
     ///
     /// # Errors
     /// When there are too many, or the server stops.
     pub fn join(
         self: &Arc<Self>,
         mailbox: &Arc<Mailbox>,
-        greeting: Parcel,
+        wish: Wish,
+        mut answer: Vec<u8>,
     ) -> Result<Membership, Refusal> {
         let mut state = self.lock();
         if state.stopping {
             return Err(Refusal::Stopping);
         }
-        if state.everyone.len() >= self.max_clients {
+        if state.online() >= self.settings.max_clients {
             return Err(Refusal::Full);
         }
-        mailbox.post(Arc::new(greeting));
         state.newest_client += 1;
         let client = ClientId(state.newest_client);
-        let place = state.everyone.len();
-        state.places.insert(client, place);
-        Arc::make_mut(&mut state.everyone).push(Member {
-            client,
-            mailbox: Arc::clone(mailbox),
+        let resumed = wish.since.map(|since| {
+            let since = since.parse().ok()?;
+            state.history.reaches_back_to(since).then_some(since)
         });
-        Ok(Membership {
-            hub: Arc::clone(self),
+        let newest = state.history.newest();
+        let start = resumed.flatten().unwrap_or(newest);
+        let heartbeat = self.settings.heartbeat;
+        let asked = resumed.map(|since| since.is_some());
+        let hello = Hello::new(client, start, asked, heartbeat, &wish.registration);
+        wish.encoding.append_hello(&mut answer, &hello);
+        mailbox.post(Arc::new(Parcel::alone(answer, Layout::Whole)));
+        let position = if start == newest {
+            let member = Member {
+                mailbox: Arc::clone(mailbox),
+                encoding: wish.encoding,
+            };
+            state.routes.join(client, wish.registration.clone(), member);
+            Position::Live
+        } else {
+            state.replaying.insert(client, Arc::clone(mailbox));
+            Position::After(start)
+        };
+        let online = state.online();
+        drop(state);
+        Ok(Membership::new(
+            Arc::clone(self),
+            Arc::clone(mailbox),
             client,
-            online: place + 1,
-        })
+            online,
+            wish.encoding,
+            wish.registration,
+            position,
+        ))
     }
 
     /// Lets nobody join any more, and asks every client's owner to close.
     pub fn stop(&self) {
-        let everyone = {
+        let (live, replaying) = {
             let mut state = self.lock();
             state.stopping = true;
-            Arc::clone(&state.everyone)
+            let replaying: Vec<_> = state.replaying.values().cloned().collect();
+            (state.routes.everyone(), replaying)
         };
-        for member in everyone.iter() {
-            member.mailbox.dismiss(Dismissal::Stop);
+        let live = live.iter().map(|member| &member.mailbox);
+        for mailbox in live.chain(&replaying) {
+            mailbox.dismiss(Dismissal::Stop);
         }
     }
 
     /// Clients that have joined.
     pub fn online(&self) -> usize {
-        self.lock().everyone.len()
+        self.lock().online()
     }
 
-    /// A client that cannot be told of a panic elsewhere is still to be served: what the lock
-    /// guards is whole after each step.
+    /// A client that cannot be told of a panic elsewhere is still to be served.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn leave(&mut self, client: ClientId) {
-        let Some(place) = self.places.remove(&client) else {
-            return;
-        };
-        let everyone = Arc::make_mut(&mut self.everyone);
-        everyone.swap_remove(place);
-        if let Some(moved) = everyone.get(place) {
-            self.places.insert(moved.client, place);
-        }
+    fn online(&self) -> usize {
+        self.routes.len() + self.replaying.len()
     }
 
     /// Too much memory waits: the client with the most goes, one a round. What it frees is known
     /// when its owner has dropped its queue.
     fn dismiss_the_furthest_behind(&self) {
         let slowest = self
-            .everyone
-            .iter()
-            .filter(|member| member.mailbox.dismissal().is_none())
-            .max_by_key(|member| member.mailbox.waiting().1);
-        if let Some(member) = slowest {
-            member.mailbox.dismiss(Dismissal::TooSlow);
+            .routes
+            .members()
+            .map(|(_, member)| &member.mailbox)
+            .filter(|mailbox| mailbox.dismissal().is_none())
+            .max_by_key(|mailbox| mailbox.waiting().1);
+        if let Some(mailbox) = slowest {
+            mailbox.dismiss(Dismissal::TooSlow);
         }
-    }
-}
-
-impl Audience {
-    fn of(list: Arc<Vec<Member>>) -> Self {
-        Audience {
-            length: list.len(),
-            lists: vec![list],
-        }
-    }
-
-    fn members(&self) -> impl Iterator<Item = &Member> {
-        self.lists.iter().flat_map(|list| list.iter())
-    }
-
-    /// Clients in it.
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
-    /// Whether nobody is in it.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// Delivers to `count` mailboxes from number `first` on.
-    pub fn deliver(&self, first: usize, count: usize) {
-        for member in self.members().skip(first).take(count) {
-            member.mailbox.deliver();
-        }
-    }
-}
-
-impl Membership {
-    /// The client's id.
-    pub fn client(&self) -> ClientId {
-        self.client
-    }
-
-    /// Clients online when this one joined, itself included.
-    pub fn online(&self) -> usize {
-        self.online
-    }
-
-    /// Leaves, and says how many are online now. Nothing is posted into its mailbox any more.
-    pub fn leave(&mut self) -> usize {
-        let mut state = self.hub.lock();
-        state.leave(self.client);
-        state.everyone.len()
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        self.leave();
     }
 }

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::Audience;
+use super::Member;
+use super::routes::Audience;
 use crate::os::Waker;
 
 /// Rounds that may be handed over and not finished.
@@ -23,10 +24,17 @@ const CHUNK: usize = 64;
 /// somebody always takes them.
 const BACKLOG: usize = 16;
 
-/// A round's audience, to be delivered to.
+/// The audiences of a round's messages, one after another; a client may be in several.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    audiences: Vec<Audience<Member>>,
+    length: usize,
+}
+
+/// A round to be delivered.
 #[derive(Debug)]
 struct Job {
-    audience: Audience,
+    round: Round,
     /// The first mailbox that nobody has taken.
     next: AtomicUsize,
     /// Mailboxes that have been delivered to.
@@ -80,10 +88,10 @@ impl Workers {
     }
 
     /// Hands a round over, whose parcels are posted.
-    pub fn deliver(&self, audience: Audience) {
+    pub(super) fn deliver(&self, round: Round) {
         self.outstanding.rounds.fetch_add(1, Ordering::AcqRel);
         let job = Arc::new(Job {
-            audience,
+            round,
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
         });
@@ -105,17 +113,48 @@ impl Worker {
     }
 }
 
+impl Round {
+    pub(super) fn add(&mut self, audience: Audience<Member>) {
+        if !audience.is_empty() {
+            self.length += audience.len();
+            self.audiences.push(audience);
+        }
+    }
+
+    /// Deliveries to make.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Makes `count` of the deliveries, from number `first` on; fewer where they end.
+    pub(super) fn deliver(&self, mut first: usize, mut count: usize) {
+        for audience in &self.audiences {
+            if first >= audience.len() {
+                first -= audience.len();
+                continue;
+            }
+            let here = count.min(audience.len() - first);
+            audience.range(first, here).for_each(Member::deliver);
+            count -= here;
+            first = 0;
+            if count == 0 {
+                return;
+            }
+        }
+    }
+}
+
 impl Job {
     /// Delivers chunk after chunk, until none is left; true for whoever finished the last.
     fn work(&self) -> bool {
-        let total = self.audience.len();
+        let total = self.round.len();
         loop {
             let first = self.next.fetch_add(CHUNK, Ordering::Relaxed);
             if first >= total {
                 return false;
             }
             let count = CHUNK.min(total - first);
-            self.audience.deliver(first, count);
+            self.round.deliver(first, count);
             if self.done.fetch_add(count, Ordering::AcqRel) + count == total {
                 return true;
             }

@@ -22,7 +22,7 @@ use tungstenite::Bytes;
 use super::reply::Replies;
 use crate::hub::{Hub, Receipt};
 use crate::logging::{Kind, logged};
-use crate::message;
+use crate::message::{self, Document};
 use crate::os::{self, Waker};
 
 /// Nothing is ever truncated: UDP's largest payload is 65,507 bytes.
@@ -73,7 +73,7 @@ struct Source {
 /// Documents that have come in and are not published, in order.
 #[derive(Debug, Default)]
 struct Gathered {
-    documents: VecDeque<Bytes>,
+    documents: VecDeque<Document>,
     senders: VecDeque<SocketAddr>,
     bytes: usize,
 }
@@ -246,7 +246,7 @@ impl Intake {
 }
 
 /// The log's line for one message, and at debug the document itself.
-fn tell(receipt: &Receipt, document: &Bytes, sender: SocketAddr) {
+fn tell(receipt: &Receipt, document: &Document, sender: SocketAddr) {
     let Receipt { id, clients } = receipt;
     let length = document.len();
     logged!(
@@ -258,7 +258,7 @@ fn tell(receipt: &Receipt, document: &Bytes, sender: SocketAddr) {
         Level::Debug,
         Kind::Document,
         "document {id}: {}",
-        String::from_utf8_lossy(document).escape_debug()
+        document.escape_debug()
     );
 }
 
@@ -284,14 +284,24 @@ impl Gathered {
         self.documents.len() >= goal.documents || self.bytes >= goal.bytes
     }
 
-    /// Adds the documents of one datagram; they share one copy of its bytes.
+    /// Adds the documents of one datagram. They share one copy of its bytes, unless most of it was
+    /// dropped: a document may be held for long, and should not hold much else.
     fn add(&mut self, datagram: &[u8], documents: &[Range<usize>], sender: SocketAddr) {
         let (Some(first), Some(last)) = (documents.first(), documents.last()) else {
             return;
         };
-        let copy = Bytes::copy_from_slice(&datagram[first.start..last.end]);
+        let (start, end) = (first.start, last.end);
+        let share = 2 * documents.iter().map(Range::len).sum::<usize>() > end - start;
+        let shared = share.then(|| Bytes::copy_from_slice(&datagram[start..end]));
         for document in documents {
-            let document = copy.slice(document.start - first.start..document.end - first.start);
+            let bytes = match &shared {
+                Some(shared) => shared.slice(document.start - start..document.end - start),
+                None => Bytes::copy_from_slice(&datagram[document.clone()]),
+            };
+            let Ok(document) = Document::try_from(bytes) else {
+                // Documents in a text are text.
+                continue;
+            };
             self.bytes += document.len() + DOCUMENT_OVERHEAD;
             self.documents.push_back(document);
             self.senders.push_back(sender);

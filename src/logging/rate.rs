@@ -17,6 +17,10 @@ pub enum Kind {
     Connected,
     /// A client is gone.
     Closed,
+    /// A client registered something.
+    Registered,
+    /// A client's registration was refused.
+    NotRegistered,
     /// A message of this many bytes was published.
     Message(u64),
     /// A datagram was refused.
@@ -34,9 +38,11 @@ pub enum Kind {
 }
 
 /// Each kind once, to ask for its sum.
-pub(super) const KINDS: [Kind; 9] = [
+pub(super) const KINDS: [Kind; 11] = [
     Kind::Connected,
     Kind::Closed,
+    Kind::Registered,
+    Kind::NotRegistered,
     Kind::Message(0),
     Kind::Refused,
     Kind::Dropped(0),
@@ -103,13 +109,15 @@ impl Kind {
         &RATES[match self {
             Kind::Connected => 0,
             Kind::Closed => 1,
-            Kind::Message(_) => 2,
-            Kind::Refused => 3,
-            Kind::Dropped(_) => 4,
-            Kind::Empty(_) => 5,
-            Kind::Handshake => 6,
-            Kind::ClientFrame => 7,
-            Kind::Document => 8,
+            Kind::Registered => 2,
+            Kind::NotRegistered => 3,
+            Kind::Message(_) => 4,
+            Kind::Refused => 5,
+            Kind::Dropped(_) => 6,
+            Kind::Empty(_) => 7,
+            Kind::Handshake => 8,
+            Kind::ClientFrame => 9,
+            Kind::Document => 10,
         }]
     }
 
@@ -131,6 +139,8 @@ impl Kind {
         Some(match self {
             Kind::Connected => format!("{more} more clients connected"),
             Kind::Closed => format!("{more} more clients closed"),
+            Kind::Registered => format!("{more} more registrations"),
+            Kind::NotRegistered => format!("{more} more registrations refused"),
             Kind::Message(_) => format!("{more} more messages, {amount} bytes"),
             Kind::Refused => format!("{more} more datagrams refused"),
             Kind::Dropped(_) => format!("the kernel dropped {amount} more datagrams"),

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+use tungstenite::client::IntoClientRequest;
+use tungstenite::http::HeaderValue;
 use tungstenite::{Message, WebSocket};
 
 /// The longest that anything may take that should take milliseconds.
@@ -165,6 +168,11 @@ impl Server {
         Client::connect(self.clients, "/")
     }
 
+    /// A client of the subprotocol with ids; what it hears first is its hello.
+    pub fn connect_v1(&self, target: &str) -> Client {
+        Client::connect_v1(self.clients, target)
+    }
+
     /// As many clients that have all joined.
     pub fn connect_many(&self, count: usize) -> Vec<Client> {
         (0..count).map(|_| self.connect()).collect()
@@ -201,6 +209,31 @@ impl Client {
         let url = format!("ws://{server}{target}");
         let (socket, _) = tungstenite::client(url, stream).unwrap();
         Client(socket)
+    }
+
+    /// The same with the subprotocol `udpush.v1`.
+    pub fn connect_v1(server: SocketAddr, target: &str) -> Client {
+        let stream = TcpStream::connect(server).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut request = format!("ws://{server}{target}")
+            .into_client_request()
+            .unwrap();
+        let protocol = HeaderValue::from_static("udpush.v1");
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", protocol);
+        let (socket, _) = tungstenite::client(request, stream).unwrap();
+        Client(socket)
+    }
+
+    /// The next text frame as JSON.
+    pub fn json(&mut self) -> Value {
+        serde_json::from_str(&self.text()).unwrap()
+    }
+
+    /// Sends a text frame.
+    pub fn say(&mut self, text: &str) {
+        self.0.send(Message::text(text)).unwrap();
     }
 
     /// The next text frame.

@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags};
 
 use super::*;
 use crate::client::frames;
+use crate::client::parcel::Layout;
 
 /// A socket that takes what the test says, when it says.
 #[derive(Debug, Default)]
@@ -62,7 +63,7 @@ fn mailbox(steps: impl IntoIterator<Item = Step>) -> Mailbox<Script> {
 
 fn text(text: &str) -> Arc<Parcel> {
     let mut bytes = Vec::new();
-    frames::append_text(&mut bytes, text.as_bytes());
+    frames::append_text(&mut bytes, &[text.as_bytes()]);
     Arc::new(Parcel::frames(bytes))
 }
 
@@ -387,8 +388,13 @@ fn racing_publishers_workers_and_owner_keep_order_and_framing() {
                         let mut bytes = Vec::new();
                         let filler = "x".repeat((number % 300) as usize);
                         let words = format!("{publisher} {number} {filler}");
-                        frames::append_text(&mut bytes, words.as_bytes());
-                        assert!(mailbox.post(Arc::new(Parcel::messages(bytes, 1, memory))));
+                        frames::append_text(&mut bytes, &[words.as_bytes()]);
+                        assert!(mailbox.post(Arc::new(Parcel::messages(
+                            bytes,
+                            1,
+                            Layout::Frames,
+                            memory
+                        ))));
                         match number % 3 {
                             0 => mailbox.deliver(),
                             _ => jobs.send(()).unwrap(),

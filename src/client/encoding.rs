@@ -1,0 +1,241 @@
+//! The three ways in which clients hear messages, each encoded once for all who use it.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::frames;
+use super::mailbox::Mailbox;
+use super::parcel::{Layout, Parcel};
+use crate::hub::id::{ClientId, MessageId};
+use crate::message::Document;
+use crate::registration::Registration;
+
+/// The subprotocol of pages that want ids (RFC 6455 §1.9).
+pub const SUBPROTOCOL: &str = "udpush.v1";
+
+/// How a client hears messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Encoding {
+    /// Each message is a text frame that holds the document; there is nothing else.
+    Plain,
+    /// [`SUBPROTOCOL`]: text frames with a JSON object each.
+    V1,
+    /// Server-sent events.
+    Events,
+}
+
+/// What a client is told when it has connected or registered.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename = "hello")]
+pub struct Hello<'a> {
+    /// The client's number, as in the log.
+    pub client: u64,
+    /// From where on this connection hears messages: those after this one.
+    pub id: String,
+    /// Whether it goes on where `since` said; absent where that was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<bool>,
+    /// Seconds between heartbeats.
+    pub heartbeat: u64,
+    /// What the client has registered.
+    pub registration: &'a Registration,
+}
+
+impl Encoding {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+
+    /// Where bytes in this encoding may be cut.
+    pub fn layout(self) -> Layout {
+        match self {
+            Encoding::Plain | Encoding::V1 => Layout::Frames,
+            Encoding::Events => Layout::Events,
+        }
+    }
+
+    /// Appends messages to `bytes`; `id` is that of the first, each has the next.
+    pub fn append_run(self, bytes: &mut Vec<u8>, mut id: MessageId, run: &[Document]) {
+        bytes.reserve(run.iter().map(|document| document.len() + 80).sum());
+        for document in run {
+            self.append_message(bytes, id, document);
+            id.sequence += 1;
+        }
+    }
+
+    /// Appends one message to `bytes`.
+    pub fn append_message(self, bytes: &mut Vec<u8>, id: MessageId, document: &Document) {
+        match self {
+            Encoding::Plain => frames::append_text(bytes, &[document.as_bytes()]),
+            Encoding::V1 => {
+                // An epoch and the longest sequence fit.
+                let mut head = [0; 80];
+                let mut rest = &mut head[..];
+                let _ = write!(rest, r#"{{"type":"message","id":"{id}","data":"#);
+                let length = 80 - rest.len();
+                frames::append_text(bytes, &[&head[..length], document.as_bytes(), b"}"]);
+            }
+            Encoding::Events => append_event(bytes, None, &id, document.as_str()),
+        }
+    }
+
+    /// What a client is told first; nothing, in plain mode.
+    pub fn append_hello(self, bytes: &mut Vec<u8>, hello: &Hello<'_>) {
+        let Ok(text) = serde_json::to_string(hello) else {
+            // Strings and numbers always have a JSON form.
+            return;
+        };
+        match self {
+            Encoding::Plain => {}
+            Encoding::V1 => frames::append_text(bytes, &[text.as_bytes()]),
+            Encoding::Events => append_event(bytes, Some("hello"), &hello.id, &text),
+        }
+    }
+
+    /// Tells a client what it has registered; nothing, in plain mode.
+    pub fn post_hello(self, mailbox: &Mailbox, hello: &Hello<'_>) {
+        let mut bytes = Vec::new();
+        self.append_hello(&mut bytes, hello);
+        if !bytes.is_empty() {
+            mailbox.post(Arc::new(Parcel::alone(bytes, self.layout())));
+        }
+    }
+
+    /// A sign of life that tells the newest id, where ids are told, with a ping where there are
+    /// pings.
+    pub fn heartbeat(self, newest: MessageId) -> Parcel {
+        let mut bytes = Vec::with_capacity(80);
+        match self {
+            Encoding::Plain => frames::append_ping(&mut bytes),
+            Encoding::V1 => {
+                frames::append_ping(&mut bytes);
+                let text = format!(r#"{{"type":"heartbeat","id":"{newest}"}}"#);
+                frames::append_text(&mut bytes, &[text.as_bytes()]);
+            }
+            // It sets the last event's id and dispatches nothing (HTML §9.2.6).
+            Encoding::Events => bytes.extend(format!("id: {newest}\n\n").into_bytes()),
+        }
+        Parcel::alone(bytes, self.layout())
+    }
+
+    /// A client's last words from us: a close frame, or a comment where there are no such frames.
+    pub fn close(self, code: u16, reason: &'static str) -> Parcel {
+        match self {
+            Encoding::Plain | Encoding::V1 => Parcel::frames(frames::close(code, reason)),
+            Encoding::Events => {
+                let comment = format!(": {code} {reason}\n\n");
+                Parcel::alone(comment.into_bytes(), self.layout())
+            }
+        }
+    }
+
+    /// What a client of [`SUBPROTOCOL`] is told when something it said is refused.
+    pub fn error(self, why: &impl Display) -> Option<Parcel> {
+        #[derive(Serialize)]
+        #[serde(tag = "type", rename = "error")]
+        struct Refused {
+            error: String,
+        }
+        if self != Encoding::V1 {
+            return None;
+        }
+        let error = why.to_string();
+        let text = serde_json::to_string(&Refused { error }).ok()?;
+        let mut bytes = Vec::new();
+        frames::append_text(&mut bytes, &[text.as_bytes()]);
+        Some(Parcel::alone(bytes, self.layout()))
+    }
+}
+
+impl Hello<'_> {
+    /// The fields in their own types.
+    pub fn new(
+        client: ClientId,
+        id: MessageId,
+        resumed: Option<bool>,
+        heartbeat: Duration,
+        registration: &Registration,
+    ) -> Hello<'_> {
+        Hello {
+            client: client.0,
+            id: id.to_string(),
+            resumed,
+            heartbeat: heartbeat.as_secs(),
+            registration,
+        }
+    }
+}
+
+/// One event (HTML §9.2.5): a line break in the data starts another data line, and comes out as
+/// a line feed; in JSON, breaks are white space.
+fn append_event(bytes: &mut Vec<u8>, event: Option<&str>, id: &impl Display, data: &str) {
+    if let Some(event) = event {
+        bytes.extend_from_slice(format!("event: {event}\n").as_bytes());
+    }
+    // Writing to memory cannot fail.
+    let _ = writeln!(bytes, "id: {id}");
+    for line in data.split(['\n', '\r']) {
+        bytes.extend_from_slice(b"data: ");
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.push(b'\n');
+    }
+    bytes.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::history::{Bounds, History};
+
+    fn id() -> MessageId {
+        let bounds = Bounds {
+            messages: 0,
+            bytes: 0,
+        };
+        MessageId {
+            sequence: u64::MAX,
+            ..History::new(bounds).newest()
+        }
+    }
+
+    fn text(encoding: Encoding, document: &str) -> String {
+        let mut bytes = Vec::new();
+        encoding.append_message(&mut bytes, id(), &document.into());
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[test]
+    fn v1_wraps_the_documents_bytes() {
+        let text = text(Encoding::V1, r#"{"a" : "\u00e9"}"#);
+        let json = &text[text.find('{').unwrap()..];
+        assert!(json.starts_with(r#"{"type":"message","id":""#));
+        assert!(json.ends_with(r#"-18446744073709551615","data":{"a" : "\u00e9"}}"#));
+    }
+
+    #[test]
+    fn an_event_has_a_data_line_for_each_line_of_the_document() {
+        let text = text(Encoding::Events, "{\r\n\n\"a\":1}");
+        let data = text.split_once('\n').unwrap().1;
+        assert_eq!(data, "data: {\ndata: \ndata: \ndata: \"a\":1}\n\n");
+        assert_eq!(text.find("\n\n"), Some(text.len() - 2), "one event's end");
+    }
+
+    #[test]
+    fn hello_says_whether_it_resumed_only_when_asked() {
+        let registration = Registration::default();
+        let heartbeat = Duration::from_secs(25);
+        let mut hello = Hello::new(ClientId(17), id(), None, heartbeat, &registration);
+        hello.id = "x-1".to_owned();
+        let json = |hello: &Hello<'_>| serde_json::to_string(hello).unwrap();
+        assert_eq!(
+            json(&hello),
+            r#"{"type":"hello","client":17,"id":"x-1","heartbeat":25,"registration":{}}"#
+        );
+        hello.resumed = Some(false);
+        assert!(json(&hello).contains(r#""resumed":false"#));
+    }
+}

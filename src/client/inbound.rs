@@ -1,0 +1,153 @@
+//! What a client says: frames, or nothing that matters.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message};
+
+use super::encoding::Encoding;
+use super::ending::{Close, Ending};
+use super::mailbox::Mailbox;
+use super::parcel::Parcel;
+use crate::os;
+
+/// Bytes of a client's frame, and of a message made of several.
+const MAX_FRAME: usize = 16 << 10;
+
+/// tungstenite's buffer for what a client says, which is little.
+const READ_BUFFER: usize = 1024;
+
+/// Frames read before it is time to deliver again.
+const FRAMES_A_TURN: usize = 32;
+
+/// The reading side of a session.
+pub(super) enum Inbound {
+    /// Frames.
+    WebSocket(Box<WebSocketContext>),
+    /// A client of events has said all with its request.
+    Events,
+}
+
+/// What one turn of reading has brought.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// Text frames, in order.
+    pub(super) texts: Vec<tungstenite::Utf8Bytes>,
+    /// Bytes of binary frames, which say nothing here.
+    pub(super) binary: usize,
+    /// The client sent something: a sign of life.
+    pub(super) anything: bool,
+    /// There may be more in the buffer, of which no poll tells.
+    pub(super) more: bool,
+}
+
+impl Inbound {
+    /// `rest` is what came behind the request.
+    pub(super) fn new(encoding: Encoding, rest: Vec<u8>) -> Self {
+        if encoding == Encoding::Events {
+            return Inbound::Events;
+        }
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_message_size(Some(MAX_FRAME))
+            .max_frame_size(Some(MAX_FRAME));
+        let context = WebSocketContext::from_partially_read(rest, Role::Server, Some(config));
+        Inbound::WebSocket(Box::new(context))
+    }
+
+    /// Takes what has come, without waiting.
+    ///
+    /// # Errors
+    /// The end of the session: the client closed it, went away, or broke the protocol.
+    pub(super) fn read(&mut self, mailbox: &Mailbox) -> Result<Heard, Ending> {
+        match self {
+            Inbound::WebSocket(context) => read_frames(context, mailbox),
+            Inbound::Events => discard(mailbox),
+        }
+    }
+}
+
+fn read_frames(context: &mut WebSocketContext, mailbox: &Mailbox) -> Result<Heard, Ending> {
+    let mut heard = Heard::default();
+    let mut stream = Stream {
+        mailbox,
+        received: false,
+        closing: false,
+    };
+    heard.more = true;
+    for _ in 0..FRAMES_A_TURN {
+        match context.read(&mut stream) {
+            Ok(Message::Text(text)) => heard.texts.push(text),
+            Ok(Message::Binary(bytes)) => heard.binary += bytes.len(),
+            Ok(Message::Close(frame)) => {
+                // The reply to it is written by the next flush, which then has nothing more to do.
+                stream.closing = true;
+                let _ = context.flush(&mut stream);
+                let said = frame.map_or(String::new(), |frame| {
+                    let code = u16::from(frame.code);
+                    format!(": {code} {}", frame.reason.escape_debug())
+                });
+                let why = format!("closed by the client{said}");
+                return Err(Ending::new(Close::Queued, why.trim_end().to_owned()));
+            }
+            // tungstenite answers pings by itself.
+            Ok(_) => {}
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                heard.more = false;
+                break;
+            }
+            Err(error) => return Err(Ending::of(&error, MAX_FRAME)),
+        }
+    }
+    heard.anything = stream.received;
+    Ok(heard)
+}
+
+fn discard(mailbox: &Mailbox) -> Result<Heard, Ending> {
+    match os::receive_now(mailbox.socket(), &mut [0; 512]) {
+        Ok(0) => Err(Ending::new(Close::No, "closed by the client")),
+        Ok(_) => Ok(Heard {
+            anything: true,
+            more: true,
+            ..Heard::default()
+        }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Heard::default()),
+        Err(error) => Err(Ending::lost(&error)),
+    }
+}
+
+/// What tungstenite reads from and writes to: reading takes what the socket holds, writing posts
+/// into the mailbox, as all bytes for the socket go through it.
+struct Stream<'a> {
+    mailbox: &'a Mailbox,
+    received: bool,
+    closing: bool,
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = os::receive_now(self.mailbox.socket(), buffer)?;
+        self.received |= count > 0;
+        Ok(count)
+    }
+}
+
+impl Write for Stream<'_> {
+    /// Takes whole frames: with a write buffer of 0 tungstenite writes each at once. The session
+    /// delivers when it is done with reading.
+    fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
+        let parcel = Parcel::frames(frames.to_vec());
+        self.mailbox.post(Arc::new(if self.closing {
+            parcel.and_no_more()
+        } else {
+            parcel
+        }));
+        Ok(frames.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! The newest messages, for clients that come back: a ring bounded by count and bytes.
+//!
+//! Pure; the hub keeps it under its lock. The interface is narrow so that a database or a stream
+//! can take its place: append a batch and get its ids; everything after an id, or "not any more".
+
+use std::collections::VecDeque;
+
+use super::id::{Epoch, MessageId};
+use crate::message::Document;
+
+/// Documents in one slice at most.
+const SLICE_MESSAGES: usize = 1024;
+
+/// Bytes of documents in one slice at most; a larger document is a slice of its own.
+const SLICE_BYTES: usize = 64 << 10;
+
+/// What a held document costs beside its bytes.
+const OVERHEAD: usize = 64;
+
+/// What may be held.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of their documents, with what holding each costs.
+    pub bytes: usize,
+}
+
+/// The messages of one epoch, of which the newest are held.
+#[derive(Debug)]
+pub struct History {
+    newest: MessageId,
+    held: VecDeque<Document>,
+    bytes: usize,
+    bounds: Bounds,
+}
+
+impl History {
+    /// An empty history of a new epoch.
+    pub fn new(bounds: Bounds) -> Self {
+        History {
+            newest: MessageId {
+                epoch: Epoch::random(),
+                sequence: 0,
+            },
+            held: VecDeque::new(),
+            bytes: 0,
+            bounds,
+        }
+    }
+
+    /// The newest message's id; before the first message, the one that it follows.
+    pub fn newest(&self) -> MessageId {
+        self.newest
+    }
+
+    /// Appends messages in their order. The first one's id is the one after [`newest`] so far,
+    /// and each has the next.
+    ///
+    /// [`newest`]: History::newest
+    pub fn append(&mut self, batch: &[Document]) {
+        self.newest.sequence += batch.len() as u64;
+        for document in batch {
+            self.bytes += document.len() + OVERHEAD;
+            self.held.push_back(document.clone());
+        }
+        while self.held.len() > self.bounds.messages || self.bytes > self.bounds.bytes {
+            let Some(oldest) = self.held.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.len() + OVERHEAD;
+        }
+    }
+
+    /// Whether every message after this one is still held. Not so for whatever is no id of this
+    /// epoch, and for ids that are yet to come.
+    pub fn reaches_back_to(&self, id: MessageId) -> bool {
+        id.epoch == self.newest.epoch
+            && id.sequence <= self.newest.sequence
+            && self.newest.sequence - id.sequence <= self.held.len() as u64
+    }
+
+    /// The first messages after this one, oldest first; none at the head, `None` when they are not
+    /// all held any more.
+    pub fn after(&self, id: MessageId) -> Option<Vec<(MessageId, Document)>> {
+        if !self.reaches_back_to(id) {
+            return None;
+        }
+        // At most as many as are held.
+        let behind = (self.newest.sequence - id.sequence) as usize;
+        let mut bytes = 0;
+        let rest = self.held.range(self.held.len() - behind..);
+        let mut slice = Vec::new();
+        for (document, sequence) in rest.zip(id.sequence + 1..).take(SLICE_MESSAGES) {
+            bytes += document.len();
+            if bytes > SLICE_BYTES && !slice.is_empty() {
+                break;
+            }
+            slice.push((MessageId { sequence, ..id }, document.clone()));
+        }
+        Some(slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(messages: usize, bytes: usize) -> History {
+        History::new(Bounds { messages, bytes })
+    }
+
+    fn documents(range: std::ops::Range<u64>) -> Vec<Document> {
+        range.map(|number| number.to_string().into()).collect()
+    }
+
+    fn id(history: &History, sequence: u64) -> MessageId {
+        MessageId {
+            sequence,
+            ..history.newest()
+        }
+    }
+
+    #[test]
+    fn everything_after_an_id_comes_in_slices_or_not_at_all() {
+        let mut history = history(3_000, 1 << 20);
+        history.append(&documents(1..1001));
+        history.append(&documents(1001..5001));
+        assert!(!history.reaches_back_to(id(&history, 1_999)));
+        assert!(history.after(id(&history, 1_999)).is_none());
+
+        let mut position = id(&history, 2_000);
+        let mut next = 2_001;
+        loop {
+            let slice = history.after(position).unwrap();
+            let Some((last, _)) = slice.last() else { break };
+            assert!(slice.len() <= SLICE_MESSAGES);
+            position = *last;
+            for (id, document) in &slice {
+                assert_eq!((id.sequence, document.as_str()), (next, &*next.to_string()));
+                next += 1;
+            }
+        }
+        assert_eq!(next, 5_001);
+        assert_eq!(position, history.newest());
+    }
+
+    #[test]
+    fn ids_of_another_epoch_or_from_the_future_are_not_reached() {
+        let mut history = history(10, 1 << 20);
+        let stranger = self::history(10, 1 << 20);
+        assert!(history.reaches_back_to(history.newest()));
+        assert!(!history.reaches_back_to(stranger.newest()));
+        assert!(!history.reaches_back_to(id(&history, 1)));
+        history.append(&documents(1..2));
+        assert!(history.reaches_back_to(id(&history, 0)));
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_a_large_document_is_a_slice_of_its_own() {
+        let large: Document = "x".repeat(60_000).into();
+        let mut history = history(1_000, 10 * (60_000 + OVERHEAD));
+        history.append(&vec![large; 25]);
+        assert!(!history.reaches_back_to(id(&history, 14)));
+        let slice = history.after(id(&history, 15)).unwrap();
+        assert_eq!(slice.len(), 1);
+        // Nothing at all can be held, and that is said.
+        let mut none = self::history(0, 0);
+        none.append(&documents(1..3));
+        assert!(none.reaches_back_to(none.newest()));
+        assert!(!none.reaches_back_to(id(&none, 1)));
+    }
+}

@@ -1,0 +1,170 @@
+//! A client's place in the hub, held by its thread: live, or still being told what it missed.
+
+use std::sync::Arc;
+
+use super::id::{ClientId, MessageId};
+use super::{Hub, Member};
+use crate::client::encoding::{Encoding, Hello};
+use crate::client::mailbox::Mailbox;
+use crate::registration::Registration;
+use crate::rule::{Rule, Verdict};
+
+/// Dropping it, in a panic too, is leaving.
+#[derive(Debug)]
+pub struct Membership {
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    client: ClientId,
+    online: usize,
+    encoding: Encoding,
+    registration: Registration,
+    position: Position,
+}
+
+/// From where a client hears messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// From the routes.
+    Live,
+    /// From the history: those after this one are still to be told.
+    After(MessageId),
+}
+
+/// How far a replay has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// The client is in the routes.
+    Done,
+    /// More is to come: when the mailbox is empty again.
+    More,
+    /// What is to come next is not held any more.
+    Outrun,
+}
+
+impl Membership {
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        mailbox: Arc<Mailbox>,
+        client: ClientId,
+        online: usize,
+        encoding: Encoding,
+        registration: Registration,
+        position: Position,
+    ) -> Self {
+        Membership {
+            hub,
+            mailbox,
+            client,
+            online,
+            encoding,
+            registration,
+            position,
+        }
+    }
+
+    /// The client's id.
+    pub fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// Clients online when this one joined, itself included.
+    pub fn online(&self) -> usize {
+        self.online
+    }
+
+    /// How the client hears messages.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// What the client has registered.
+    pub fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    /// Who hears what.
+    pub fn rule(&self) -> &Rule {
+        self.hub.rule()
+    }
+
+    /// Replaces what the client registered. From now on it hears by that, and it is told so in the
+    /// same step.
+    pub fn register(&mut self, registration: Registration) {
+        let mut state = self.hub.lock();
+        let id = match self.position {
+            Position::Live => {
+                state.routes.register(self.client, registration.clone());
+                state.history.newest()
+            }
+            Position::After(id) => id,
+        };
+        let heartbeat = self.hub.settings.heartbeat;
+        let hello = Hello::new(self.client, id, None, heartbeat, &registration);
+        self.encoding.post_hello(&self.mailbox, &hello);
+        drop(state);
+        self.registration = registration;
+    }
+
+    /// Posts a sign of life. The id that it tells is the newest that the client knows by then: all
+    /// messages up to there were posted before, or are not for it.
+    pub fn beat(&self) {
+        let state = self.hub.lock();
+        let id = match self.position {
+            Position::Live => state.history.newest(),
+            Position::After(id) => id,
+        };
+        self.mailbox.post(Arc::new(self.encoding.heartbeat(id)));
+    }
+
+    /// Posts the next slice of what the client missed, as far as it may hear it; at the head, it
+    /// joins the routes: in one step, so that there is neither a gap nor a double.
+    pub fn replay(&mut self) -> Replay {
+        let Position::After(id) = self.position else {
+            return Replay::Done;
+        };
+        let mut state = self.hub.lock();
+        let Some(slice) = state.history.after(id) else {
+            return Replay::Outrun;
+        };
+        let Some((last, _)) = slice.last() else {
+            let member = Member {
+                mailbox: Arc::clone(&self.mailbox),
+                encoding: self.encoding,
+            };
+            state.replaying.remove(&self.client);
+            let registration = self.registration.clone();
+            state.routes.join(self.client, registration, member);
+            self.position = Position::Live;
+            return Replay::Done;
+        };
+        drop(state);
+        self.position = Position::After(*last);
+        let mut bytes = Vec::new();
+        let mut messages = 0;
+        for (id, document) in &slice {
+            if self.hub.rule().verdict(&self.registration, document) == Verdict::Hears {
+                self.encoding.append_message(&mut bytes, *id, document);
+                messages += 1;
+            }
+        }
+        if messages > 0 {
+            let parcel = self.hub.parcel(bytes, messages, self.encoding.layout());
+            self.mailbox.post(parcel);
+        }
+        Replay::More
+    }
+
+    /// Leaves, and says how many are online now. Nothing is posted into its mailbox any more.
+    pub fn leave(&mut self) -> usize {
+        let mut state = self.hub.lock();
+        state.replaying.remove(&self.client);
+        state.routes.leave(self.client);
+        state.online()
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

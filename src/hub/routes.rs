@@ -1,0 +1,392 @@
+//! The routes: who is in, what each client registered, and which clients hear a message.
+//!
+//! Pure; the hub keeps it under its lock, and publishers, handshakes and sessions come through the
+//! hub. The [rule](crate::rule) is answered from an index, so that a message costs by whom it
+//! reaches, not by who is connected:
+//!
+//! - Clients with equal registrations are a group: one list of members.
+//! - Groups that registered the same fields, whatever the values, are a set: for each field a
+//!   table from value to groups, and one list of all their members.
+//! - A message with none of the fields that anybody registered goes to the one list of everyone;
+//!   within a set whose fields it does not have, to the set's list. Otherwise the set's shortest
+//!   table entry gives the candidates, and the message's other fields are checked one by one.
+//!
+//! Whatever visitors register, memory is linear in it, and whatever nobody registers any more is
+//! gone at once. There is no bound on sets but that of clients: each costs a message at most what
+//! its first group would cost without the index.
+
+mod audience;
+#[cfg(test)]
+mod property;
+mod set;
+#[cfg(test)]
+mod tests;
+mod trim;
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+
+use crate::hub::id::ClientId;
+use crate::registration::Registration;
+use crate::rule::{Addressed, Rule, Verdict};
+pub use audience::Audience;
+use audience::Roster;
+use set::{GroupIndex, Set};
+use trim::trim_map;
+
+/// The index; see the module. `M` is what the hub keeps for a client: cheap to clone, as each is in
+/// three lists.
+#[derive(Debug)]
+pub struct Routes<M> {
+    rule: Rule,
+    clients: HashMap<ClientId, Seat>,
+    everyone: Roster<M>,
+    groups: Vec<Group<M>>,
+    /// Places in `groups` that are vacant.
+    vacant: Vec<GroupIndex>,
+    group_of: HashMap<Registration, GroupIndex>,
+    sets: HashMap<FieldSet, Set<M>>,
+    /// The fields that anybody registered or `--route` names: a message is read for these only.
+    fields: HashMap<Arc<str>, Interest>,
+    newest_field: u64,
+}
+
+/// Stands for a field's name while anybody is interested in it; never used again afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct FieldId(u64);
+
+/// In the order of their names, as in a [`Registration`].
+type FieldSet = Arc<[FieldId]>;
+
+#[derive(Debug)]
+struct Interest {
+    field: FieldId,
+    /// Groups that registered it; one more if `--route` names it.
+    users: usize,
+}
+
+/// Where a client is in the three lists that it is in.
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    group: GroupIndex,
+    in_everyone: usize,
+    in_set: usize,
+    in_group: usize,
+}
+
+/// All clients with one registration. A vacant one has neither clients nor registration.
+#[derive(Debug)]
+struct Group<M> {
+    registration: Registration,
+    fields: FieldSet,
+    /// Where its values are in the tables of its set; see [`Set::enter`].
+    places: Box<[u32]>,
+    roster: Roster<M>,
+}
+
+impl<M: Clone> Routes<M> {
+    /// No clients yet. Registrations that come in should have been read under the same rule.
+    pub fn new(rule: Rule) -> Self {
+        let mut routes = Routes {
+            rule,
+            clients: HashMap::new(),
+            everyone: Roster::default(),
+            groups: Vec::new(),
+            vacant: Vec::new(),
+            group_of: HashMap::new(),
+            sets: HashMap::new(),
+            fields: HashMap::new(),
+            newest_field: 0,
+        };
+        if let Rule::Closed(names) = routes.rule.clone() {
+            for name in names {
+                routes.take_interest(&name.into());
+            }
+        }
+        routes
+    }
+
+    /// Lets a client in, with what it registered so far. One that is in already leaves first.
+    pub fn join(&mut self, client: ClientId, registration: Registration, member: M) {
+        self.leave(client);
+        let in_everyone = self.everyone.add(client, member.clone());
+        self.seat(client, registration, member, in_everyone);
+    }
+
+    /// Replaces what a client registered. One that is not in, or not any more, stays out.
+    pub fn register(&mut self, client: ClientId, registration: Registration) {
+        let Some(seat) = self.clients.get(&client).copied() else {
+            return;
+        };
+        let group = &self.groups[seat.group];
+        if group.registration == registration {
+            return;
+        }
+        let member = group.roster.members()[seat.in_group].clone();
+        self.vacate(seat);
+        self.seat(client, registration, member, seat.in_everyone);
+    }
+
+    /// Lets a client out; does nothing for one that is not in.
+    pub fn leave(&mut self, client: ClientId) {
+        let Some(seat) = self.clients.remove(&client) else {
+            return;
+        };
+        trim_map(&mut self.clients);
+        if let Some(moved) = self.everyone.remove(seat.in_everyone)
+            && let Some(moved) = self.clients.get_mut(&moved)
+        {
+            moved.in_everyone = seat.in_everyone;
+        }
+        self.vacate(seat);
+    }
+
+    /// Puts a client into the lists of its group and its set.
+    fn seat(
+        &mut self,
+        client: ClientId,
+        registration: Registration,
+        member: M,
+        in_everyone: usize,
+    ) {
+        let group = match self.group_of.get(&registration) {
+            Some(group) => *group,
+            None => self.open_group(registration),
+        };
+        let Group { fields, roster, .. } = &mut self.groups[group];
+        let in_group = roster.add(client, member.clone());
+        let fields = Arc::clone(fields);
+        let in_set = self.set(fields).roster.add(client, member);
+        let seat = Seat {
+            group,
+            in_everyone,
+            in_set,
+            in_group,
+        };
+        self.clients.insert(client, seat);
+    }
+
+    /// Takes a client out of the lists of its group and its set.
+    fn vacate(&mut self, seat: Seat) {
+        let group = &mut self.groups[seat.group];
+        if let Some(moved) = group.roster.remove(seat.in_group)
+            && let Some(moved) = self.clients.get_mut(&moved)
+        {
+            moved.in_group = seat.in_group;
+        }
+        if let Some(set) = self.sets.get_mut(&group.fields)
+            && let Some(moved) = set.roster.remove(seat.in_set)
+            && let Some(moved) = self.clients.get_mut(&moved)
+        {
+            moved.in_set = seat.in_set;
+        }
+        if group.roster.members().is_empty() {
+            self.close_group(seat.group);
+        }
+    }
+
+    fn open_group(&mut self, registration: Registration) -> GroupIndex {
+        let fields = registration.fields().iter();
+        let fields: FieldSet = fields
+            .map(|field| self.take_interest(&field.name))
+            .collect();
+        let group = self.vacant.pop().unwrap_or_else(|| {
+            self.groups.push(Group::default());
+            self.groups.len() - 1
+        });
+        // All groups of a set share one list of fields.
+        let fields = match self.sets.get_key_value(&fields) {
+            Some((shared, _)) => Arc::clone(shared),
+            None => fields,
+        };
+        let places = self.set(Arc::clone(&fields)).enter(group, &registration);
+        self.group_of.insert(registration.clone(), group);
+        self.groups[group] = Group {
+            registration,
+            fields,
+            places,
+            roster: Roster::default(),
+        };
+        group
+    }
+
+    /// The set of these fields, a new one if need be.
+    fn set(&mut self, fields: FieldSet) -> &mut Set<M> {
+        let length = fields.len();
+        self.sets.entry(fields).or_insert_with(|| Set::new(length))
+    }
+
+    fn close_group(&mut self, index: GroupIndex) {
+        let group = mem::take(&mut self.groups[index]);
+        self.group_of.remove(&group.registration);
+        trim_map(&mut self.group_of);
+        if let Some(set) = self.sets.get_mut(&group.fields) {
+            if set.roster.members().is_empty() {
+                self.sets.remove(&group.fields);
+                trim_map(&mut self.sets);
+            } else {
+                set.withdraw(&group.registration, &group.places, |moved, place| {
+                    self.groups[moved.group()].places[moved.slot()] = place;
+                });
+            }
+        }
+        for field in group.registration.fields() {
+            self.lose_interest(&field.name);
+        }
+        self.vacant.push(index);
+        if self.group_of.is_empty() {
+            self.groups = Vec::new();
+            self.vacant = Vec::new();
+        }
+    }
+
+    fn take_interest(&mut self, name: &Arc<str>) -> FieldId {
+        if let Some(interest) = self.fields.get_mut(name) {
+            interest.users += 1;
+            return interest.field;
+        }
+        self.newest_field += 1;
+        let field = FieldId(self.newest_field);
+        self.fields
+            .insert(Arc::clone(name), Interest { field, users: 1 });
+        field
+    }
+
+    fn lose_interest(&mut self, name: &str) {
+        if let Some(interest) = self.fields.get_mut(name) {
+            interest.users -= 1;
+            if interest.users == 0 {
+                self.fields.remove(name);
+                trim_map(&mut self.fields);
+            }
+        }
+    }
+
+    /// Clients that are in.
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether nobody is in.
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// All clients, in no order.
+    pub fn members(&self) -> impl Iterator<Item = (ClientId, &M)> {
+        self.everyone.iter()
+    }
+
+    /// What a client that is in has registered.
+    pub fn registration(&self, client: ClientId) -> Option<&Registration> {
+        let seat = self.clients.get(&client)?;
+        Some(&self.groups[seat.group].registration)
+    }
+
+    /// All clients, whatever they registered.
+    pub fn everyone(&self) -> Audience<M> {
+        let mut audience = Audience::default();
+        audience.push(&self.everyone);
+        audience
+    }
+
+    /// The clients that hear a message, each once, in no order.
+    ///
+    /// `document` is one whole JSON document of any kind; what is no object addresses nobody in
+    /// particular and reaches everyone.
+    pub fn audience(&self, document: &str) -> Audience<M> {
+        let addressed = self.addressed(document);
+        if addressed.is_empty() {
+            return self.everyone();
+        }
+        let mut audience = Audience::default();
+        for (fields, set) in &self.sets {
+            let all_registered = || addressed.keys().all(|field| fields.contains(&field));
+            if matches!(self.rule, Rule::Open) || all_registered() {
+                self.search(fields, set, &addressed, &mut audience);
+            }
+        }
+        audience
+    }
+
+    /// Adds the clients of one set that hear a message.
+    fn search(
+        &self,
+        fields: &[FieldId],
+        set: &Set<M>,
+        addressed: &Addressed<'_, FieldId>,
+        audience: &mut Audience<M>,
+    ) {
+        let mut shortest = None;
+        for (position, field) in fields.iter().enumerate() {
+            if let Some(values) = addressed.get(*field) {
+                let length = set.count(position, values);
+                if length == 0 {
+                    return;
+                }
+                if shortest.is_none_or(|(_, _, least)| length < least) {
+                    shortest = Some((position, values, length));
+                }
+            }
+        }
+        let Some((looked_up, values, length)) = shortest else {
+            audience.push(&set.roster);
+            return;
+        };
+        set.candidates(looked_up, values, length, |candidate| {
+            let group = &self.groups[candidate];
+            let registered = group.registration.fields();
+            let mut others = fields.iter().zip(registered).enumerate();
+            let hears = others.all(|(position, (field, registered))| {
+                position == looked_up
+                    || addressed
+                        .get(*field)
+                        .is_none_or(|values| values.meet(&registered.values))
+            });
+            if hears {
+                audience.push(&group.roster);
+            }
+        });
+    }
+
+    /// Says of each client, in no order, whether it hears a message or what speaks against it; the
+    /// same as [`audience`](Self::audience), found without the index.
+    pub fn explain(&self, document: &str) -> impl Iterator<Item = (ClientId, Verdict<'_>)> {
+        let addressed = self.addressed(document);
+        let values_of = |name: &str| addressed.get(self.fields.get(name)?.field);
+        let verdicts: Vec<_> = self
+            .groups
+            .iter()
+            .flat_map(|group| {
+                let verdict = self.rule.judge(&group.registration, values_of);
+                group
+                    .roster
+                    .iter()
+                    .map(move |(client, _)| (client, verdict))
+            })
+            .collect();
+        verdicts.into_iter()
+    }
+
+    fn addressed<'a>(&self, document: &'a str) -> Addressed<'a, FieldId> {
+        if self.fields.is_empty() {
+            return Addressed::default();
+        }
+        Addressed::read(document, &self.rule, |name| {
+            let interest = self.fields.get(name)?;
+            self.rule.addresses(name).then_some(interest.field)
+        })
+    }
+}
+
+impl<M> Default for Group<M> {
+    fn default() -> Self {
+        Group {
+            registration: Registration::default(),
+            fields: FieldSet::default(),
+            places: Box::default(),
+            roster: Roster::default(),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What a client registers: the fields and values that it wants to hear.
+//!
+//! Pure. Handshakes read it from the URL's query, sessions from text frames, each on its client's
+//! thread; the hub keeps it. Input is checked here, once, against the bounds below; a
+//! [`Registration`] is always within them.
+
+mod query;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::fields::{self, Value};
+use crate::rule::Rule;
+
+/// Bytes that a registration may have as it comes: of the frame, or of those parameters of the
+/// query that are fields.
+pub const MAX_BYTES: usize = 4096;
+/// Fields that a registration may have.
+pub const MAX_FIELDS: usize = 16;
+/// Different values that a field may have.
+pub const MAX_VALUES: usize = 64;
+/// Bytes that a field's name may have.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Bytes that a value may have.
+pub const MAX_VALUE_BYTES: usize = 256;
+
+/// The fields that a client registered, each with the values of which it wants to hear any.
+///
+/// Registrations that mean the same are equal: order, repetition, null and the difference between
+/// 2 and `"2"` are gone. Cheap to clone. The default one is empty: it hears everything that the
+/// rule lets it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Registration(Arc<[Field]>);
+
+/// One field of a [`Registration`].
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Field {
+    /// Its name, at most [`MAX_NAME_BYTES`].
+    pub name: Arc<str>,
+    /// The texts of its values, sorted, each once; at most [`MAX_VALUES`] of [`MAX_VALUE_BYTES`]
+    /// each. Where there are none, every message with this field contradicts the client.
+    pub values: Box<[Arc<str>]>,
+}
+
+impl Registration {
+    /// Reads a registration from a text frame: a JSON object of scalars and arrays of scalars
+    /// (any of). Scalars count by their text, null is as if the field were absent, of a name that
+    /// comes twice the last counts.
+    ///
+    /// `None` when the frame is none: not JSON, no object, or an object without any field that
+    /// addresses. `{}` is one, and clears what was registered before.
+    ///
+    /// # Errors
+    /// When it is one but past a bound, or when a field has a value that is no text; what the
+    /// client registered before should stay then.
+    pub fn from_frame(text: &str, rule: &Rule) -> Result<Option<Self>, RegistrationError> {
+        let mut found = BTreeMap::new();
+        let key_of = |name: &str| rule.addresses(name).then(|| name.to_owned());
+        let count = fields::read(text, key_of, |name, value| {
+            found.insert(name, value);
+        });
+        match count {
+            Ok(count) if count == 0 || !found.is_empty() => {}
+            _ => return Ok(None),
+        }
+        check_length(text.len())?;
+        let mut values_of = BTreeMap::new();
+        for (name, value) in found {
+            if let Some(values) = values(&name, value)? {
+                values_of.insert(name, values);
+            }
+        }
+        Self::checked(values_of).map(Some)
+    }
+
+    /// Reads a registration from the query of a URL, without its `?`, as PHP would: percent escapes
+    /// and `+` are undone; a repeated key, `key[]` and `key[0]` are any-of; a key without `=` has
+    /// the empty value.
+    ///
+    /// `since` and `token` are no fields, and what the rule does not know is ignored.
+    ///
+    /// # Errors
+    /// When it is past a bound or not to be decoded, or when a key is an array of arrays.
+    pub fn from_query(query: &str, rule: &Rule) -> Result<Self, RegistrationError> {
+        let mut values_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut length = 0;
+        for parameter in query::parameters(query) {
+            let key = parameter.key()?;
+            if matches!(&*key.name, "since" | "token") || !rule.addresses(&key.name) {
+                continue;
+            }
+            if !key.is_list_or_scalar {
+                return Err(RegistrationError::not_scalar(&key.name));
+            }
+            length += parameter.len();
+            check_length(length)?;
+            values_of
+                .entry(key.name)
+                .or_default()
+                .push(parameter.value()?);
+        }
+        Self::checked(values_of)
+    }
+
+    /// Applies the bounds.
+    fn checked(values_of: BTreeMap<String, Vec<String>>) -> Result<Self, RegistrationError> {
+        if values_of.len() > MAX_FIELDS {
+            return Err(RegistrationError::TooManyFields(values_of.len()));
+        }
+        let mut fields = Vec::with_capacity(values_of.len());
+        for (name, mut values) in values_of {
+            if name.len() > MAX_NAME_BYTES {
+                return Err(RegistrationError::NameTooLong {
+                    field: excerpt(&name),
+                    bytes: name.len(),
+                });
+            }
+            values.sort_unstable();
+            values.dedup();
+            if values.len() > MAX_VALUES {
+                return Err(RegistrationError::TooManyValues {
+                    field: name,
+                    values: values.len(),
+                });
+            }
+            if let Some(value) = values.iter().find(|value| value.len() > MAX_VALUE_BYTES) {
+                return Err(RegistrationError::ValueTooLong {
+                    field: name,
+                    bytes: value.len(),
+                });
+            }
+            fields.push(Field {
+                name: name.into(),
+                values: values.into_iter().map(Arc::from).collect(),
+            });
+        }
+        Ok(Registration(fields.into()))
+    }
+
+    /// Whether nothing is registered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The fields, sorted by name; at most [`MAX_FIELDS`].
+    pub fn fields(&self) -> &[Field] {
+        &self.0
+    }
+
+    /// The field of this name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        let place = self.0.binary_search_by(|field| (*field.name).cmp(name));
+        place.ok().map(|place| &self.0[place])
+    }
+}
+
+/// What a frame says in one field; `None` for null.
+fn values(name: &str, value: Value<'_>) -> Result<Option<Vec<String>>, RegistrationError> {
+    let elements = match value {
+        Value::Null => return Ok(None),
+        Value::Array(array) => fields::elements(array).collect(),
+        other => vec![other],
+    };
+    let mut values = Vec::with_capacity(elements.len());
+    for element in elements {
+        match element {
+            // Equals nothing, as in a message's array.
+            Value::Null => {}
+            Value::Text(text) => values.push(text.into_owned()),
+            Value::NotText => {
+                return Err(RegistrationError::NotText {
+                    field: excerpt(name),
+                });
+            }
+            Value::Array(_) | Value::Object => return Err(RegistrationError::not_scalar(name)),
+        }
+    }
+    Ok(Some(values))
+}
+
+fn check_length(bytes: usize) -> Result<(), RegistrationError> {
+    if bytes > MAX_BYTES {
+        return Err(RegistrationError::TooLong(bytes));
+    }
+    Ok(())
+}
+
+/// As it stands in the log, and as [`Registration::from_frame`] reads it again: a single value is a
+/// string, none or several are an array of strings.
+impl Serialize for Registration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(self.0.len()))?;
+        for field in self.fields() {
+            match &*field.values {
+                [value] => object.serialize_entry(&*field.name, &**value)?,
+                values => {
+                    let values: Vec<&str> = values.iter().map(|value| &**value).collect();
+                    object.serialize_entry(&*field.name, &values)?;
+                }
+            }
+        }
+        object.end()
+    }
+}
+
+/// JSON, see `Serialize`.
+impl fmt::Display for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Why a registration is refused: one sentence, for the log and for the client.
+///
+/// What it cites of the client's own text is escaped and never longer than some 64 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistrationError {
+    /// More than [`MAX_BYTES`].
+    TooLong(usize),
+    /// More than [`MAX_FIELDS`].
+    TooManyFields(usize),
+    /// More than [`MAX_VALUES`].
+    TooManyValues {
+        /// The field's name.
+        field: String,
+        /// Different values that it has.
+        values: usize,
+    },
+    /// More than [`MAX_NAME_BYTES`].
+    NameTooLong {
+        /// How the name begins.
+        field: String,
+        /// The name's length.
+        bytes: usize,
+    },
+    /// More than [`MAX_VALUE_BYTES`].
+    ValueTooLong {
+        /// The field's name.
+        field: String,
+        /// The value's length.
+        bytes: usize,
+    },
+    /// An object, or an array with an array or object in it.
+    NotScalar {
+        /// The field's name.
+        field: String,
+    },
+    /// A string with half a surrogate pair, such as `"\ud800"`.
+    NotText {
+        /// The field's name.
+        field: String,
+    },
+    /// A `%` in the query without two hexadecimal digits behind it.
+    BadEscape {
+        /// The `%`, and what stands there instead of the digits.
+        escape: String,
+    },
+    /// A key or a value in the query that is not UTF-8 when its escapes are undone.
+    NotUtf8 {
+        /// As it stands in the query.
+        text: String,
+    },
+}
+
+impl RegistrationError {
+    fn not_scalar(name: &str) -> Self {
+        RegistrationError::NotScalar {
+            field: excerpt(name),
+        }
+    }
+}
+
+/// What a message about `text` needs of it.
+fn excerpt(text: &str) -> String {
+    if text.len() <= MAX_NAME_BYTES {
+        return text.to_owned();
+    }
+    let fits = |at: &usize| text.is_char_boundary(*at);
+    let end = (0..=MAX_NAME_BYTES).rev().find(fits).unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
+impl fmt::Display for RegistrationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RegistrationError::TooLong(bytes) => {
+                write!(
+                    f,
+                    "a registration of {bytes} bytes, at most {MAX_BYTES} are allowed"
+                )
+            }
+            RegistrationError::TooManyFields(fields) => {
+                write!(
+                    f,
+                    "a registration of {fields} fields, at most {MAX_FIELDS} are allowed"
+                )
+            }
+            RegistrationError::TooManyValues { field, values } => {
+                write!(
+                    f,
+                    "{field:?} has {values} values, at most {MAX_VALUES} are allowed"
+                )
+            }
+            RegistrationError::NameTooLong { field, bytes } => write!(
+                f,
+                "the name {field:?} has {bytes} bytes, at most {MAX_NAME_BYTES} are allowed"
+            ),
+            RegistrationError::ValueTooLong { field, bytes } => write!(
+                f,
+                "{field:?} has a value of {bytes} bytes, at most {MAX_VALUE_BYTES} are allowed"
+            ),
+            RegistrationError::NotScalar { field } => {
+                write!(f, "{field:?} is neither a scalar nor an array of scalars")
+            }
+            RegistrationError::NotText { field } => {
+                write!(f, "{field:?} has a value with half a surrogate pair")
+            }
+            RegistrationError::BadEscape { escape } => {
+                write!(f, "{escape:?} in the query is no percent escape")
+            }
+            RegistrationError::NotUtf8 { text } => {
+                write!(f, "{text:?} in the query is not UTF-8")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RegistrationError {}

@@ -1,0 +1,238 @@
+use super::*;
+
+fn closed(fields: &[&str]) -> Rule {
+    Rule::Closed(fields.iter().map(|field| field.to_string()).collect())
+}
+
+/// A frame's registration as JSON; `-` for a frame that is none.
+fn frame_with(text: &str, rule: &Rule) -> Result<String, String> {
+    let read = Registration::from_frame(text, rule);
+    read.map(|read| read.map_or("-".to_owned(), |registration| registration.to_string()))
+        .map_err(|error| error.to_string())
+}
+
+fn frame(text: &str) -> Result<String, String> {
+    frame_with(text, &Rule::Open)
+}
+
+fn query_with(text: &str, rule: &Rule) -> Result<String, String> {
+    let read = Registration::from_query(text, rule);
+    read.map(|registration| registration.to_string())
+        .map_err(|error| error.to_string())
+}
+
+fn query(text: &str) -> Result<String, String> {
+    query_with(text, &Rule::Open)
+}
+
+fn ok(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+fn refused(text: &str) -> Result<String, String> {
+    Err(text.to_owned())
+}
+
+#[test]
+fn the_recipes_object_is_a_registration() {
+    assert_eq!(
+        frame(r#"{"school_class_id":"1","school_id":"2"}"#),
+        ok(r#"{"school_class_id":"1","school_id":"2"}"#)
+    );
+}
+
+#[test]
+fn registrations_that_mean_the_same_are_equal() {
+    fn read(text: &str) -> Registration {
+        Registration::from_frame(text, &Rule::Open)
+            .unwrap()
+            .unwrap()
+    }
+    let plain = read(r#"{"a":["1","true"],"b":"2"}"#);
+    for other in [
+        r#"{"b":2,"a":[1,true]}"#,
+        r#" { "b" : [2,"2"] , "a" : [true,"1",1,null] , "c" : null } "#,
+        r#"{"a":{"b":1},"\u0061":["\u0031","true"],"b":3,"b":"2"}"#,
+    ] {
+        assert_eq!(read(other), plain, "{other}");
+    }
+    assert_eq!(read(&plain.to_string()), plain);
+    assert_ne!(read(r#"{"a":["1","true"],"b":"02"}"#), plain);
+}
+
+#[test]
+fn an_empty_array_is_kept_and_null_is_not() {
+    assert_eq!(
+        frame(r#"{"a":[],"b":null,"c":[null]}"#),
+        ok(r#"{"a":[],"c":[]}"#)
+    );
+}
+
+#[test]
+fn an_empty_object_clears() {
+    assert_eq!(frame("{}"), ok("{}"));
+    assert_eq!(frame(r#"{"a":null}"#), ok("{}"));
+    assert_eq!(frame_with("{}", &closed(&["a"])), ok("{}"));
+    assert!(Registration::default().is_empty());
+}
+
+#[test]
+fn a_frame_that_is_no_object_says_nothing() {
+    for text in [
+        "",
+        "hello",
+        "[1]",
+        "1",
+        "null",
+        r#""{}""#,
+        "{",
+        r#"{"a":1"#,
+        r#"{"a":1} x"#,
+    ] {
+        assert_eq!(frame(text), ok("-"), "{text}");
+    }
+    assert_eq!(frame(&"x".repeat(5000)), ok("-"));
+}
+
+#[test]
+fn with_routes_only_the_fields_that_they_name_are_registered() {
+    let rule = closed(&["school_id", "user_id"]);
+    assert_eq!(
+        frame_with(r#"{"school_id":2,"note":{"any":"thing"}}"#, &rule),
+        ok(r#"{"school_id":"2"}"#)
+    );
+    assert_eq!(frame_with(r#"{"note":1}"#, &rule), ok("-"));
+    let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(5000));
+    assert_eq!(frame_with(&long, &rule), ok("-"));
+    assert_eq!(
+        query_with("school_id=2&note=%zz&note[a]=1", &rule),
+        ok(r#"{"school_id":"2"}"#)
+    );
+    assert_eq!(query_with("note=1", &rule), ok("{}"));
+}
+
+#[test]
+fn what_is_no_scalar_is_refused() {
+    let sentence = refused(r#""a" is neither a scalar nor an array of scalars"#);
+    assert_eq!(frame(r#"{"b":1,"a":{"c":1}}"#), sentence);
+    assert_eq!(frame(r#"{"a":{}}"#), sentence);
+    assert_eq!(frame(r#"{"a":[1,[2]]}"#), sentence);
+    assert_eq!(query("a[b]=1"), sentence);
+    assert_eq!(query("a[0][1]=1"), sentence);
+    assert_eq!(
+        frame(r#"{"a":"\ud800"}"#),
+        refused(r#""a" has a value with half a surrogate pair"#)
+    );
+}
+
+#[test]
+fn a_registration_is_bounded() {
+    let frame_of = |bytes: usize| format!(r#"{{"a":1{}}}"#, " ".repeat(bytes - 7));
+    assert_eq!(frame(&frame_of(4096)), ok(r#"{"a":"1"}"#));
+    assert_eq!(
+        frame(&frame_of(4097)),
+        refused("a registration of 4097 bytes, at most 4096 are allowed")
+    );
+
+    let fields = |count| {
+        let fields: Vec<_> = (0..count).map(|field| format!(r#""{field}":1"#)).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    assert!(frame(&fields(16)).is_ok());
+    assert_eq!(
+        frame(&fields(17)),
+        refused("a registration of 17 fields, at most 16 are allowed")
+    );
+
+    let values = |count| {
+        let values: Vec<_> = (0..count).map(|value| value.to_string()).collect();
+        format!(r#"{{"a":[0,0,{}]}}"#, values.join(","))
+    };
+    assert!(frame(&values(64)).is_ok());
+    assert_eq!(
+        frame(&values(65)),
+        refused(r#""a" has 65 values, at most 64 are allowed"#)
+    );
+
+    let name = |bytes| format!(r#"{{"{}":1}}"#, "n".repeat(bytes));
+    assert!(frame(&name(64)).is_ok());
+    assert_eq!(
+        frame(&name(65)),
+        refused(&format!(
+            "the name \"{}…\" has 65 bytes, at most 64 are allowed",
+            "n".repeat(64)
+        ))
+    );
+
+    let value = |bytes| format!(r#"{{"a":"{}"}}"#, "v".repeat(bytes));
+    assert!(frame(&value(256)).is_ok());
+    assert_eq!(
+        frame(&value(257)),
+        refused(r#""a" has a value of 257 bytes, at most 256 are allowed"#)
+    );
+}
+
+#[test]
+fn a_query_is_read_as_php_reads_it() {
+    assert_eq!(
+        query("school_id=2&school_class_id=1"),
+        ok(r#"{"school_class_id":"1","school_id":"2"}"#)
+    );
+    assert_eq!(
+        query("a=1&a=2&b[]=3&b%5B1%5D=4&b[]=3"),
+        ok(r#"{"a":["1","2"],"b":["3","4"]}"#)
+    );
+    assert_eq!(
+        query("n%61me=a+b%20c%2B%C3%A9é"),
+        ok(r#"{"name":"a b c+éé"}"#)
+    );
+    assert_eq!(
+        query("flag&empty=&&=x&a=b=c"),
+        ok(r#"{"a":"b=c","empty":"","flag":""}"#)
+    );
+    assert_eq!(query("[a]=1&b[=2"), ok(r#"{"[a]":"1","b[":"2"}"#));
+    assert_eq!(query(""), ok("{}"));
+}
+
+#[test]
+fn since_and_token_are_no_fields() {
+    let token = "x".repeat(5000);
+    assert_eq!(
+        query(&format!("since=k3f9-42&a=1&token={token}&token[]=%")),
+        ok(r#"{"a":"1"}"#)
+    );
+}
+
+#[test]
+fn a_query_that_cannot_be_decoded_is_refused_by_name() {
+    assert_eq!(
+        query("a=5%"),
+        refused(r#""%" in the query is no percent escape"#)
+    );
+    assert_eq!(
+        query("a=%zz1"),
+        refused(r#""%zz" in the query is no percent escape"#)
+    );
+    assert_eq!(
+        query("a%+1=1"),
+        refused(r#""%+1" in the query is no percent escape"#)
+    );
+    assert_eq!(
+        query("a=%é1"),
+        refused(r#""%é1" in the query is no percent escape"#)
+    );
+    assert_eq!(
+        query("a=x%ffy"),
+        refused(r#""x%ffy" in the query is not UTF-8"#)
+    );
+}
+
+#[test]
+fn a_query_is_bounded_without_what_is_no_field() {
+    let fields = |bytes: usize| format!("a=1{}", "&a=1".repeat(bytes / 2 - 1));
+    assert_eq!(query(&fields(4096)), ok(r#"{"a":"1"}"#));
+    assert_eq!(
+        query(&fields(4098)),
+        refused("a registration of 4098 bytes, at most 4096 are allowed")
+    );
+}

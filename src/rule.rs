@@ -1,0 +1,323 @@
+//! Who hears what: the routing rule, stated plainly for one client and one message.
+//!
+//! Pure. [`Routes`](crate::hub::routes::Routes) is the index that answers the same question for all
+//! clients at once; this is what it must agree with. Replaying from the history and `explain` use
+//! it as it stands.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::fields::{self, Value};
+use crate::registration::Registration;
+
+/// Which fields of a message address it, and what becomes of a client that did not register them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// A message goes to every client that it does not contradict. It contradicts a client when it
+    /// has a field that the client registered with other values.
+    #[default]
+    Open,
+    /// `--route`: only these fields address, and a message that carries one of them reaches only
+    /// clients that registered it so.
+    Closed(BTreeSet<String>),
+}
+
+/// What becomes of one message at one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It is delivered.
+    Hears,
+    /// The client registered this field with other values.
+    Contradicts(&'a str),
+    /// The rule is closed, and the client did not register this field.
+    NotRegistered(&'a str),
+}
+
+impl Rule {
+    /// Whether a field of this name can address a message.
+    pub fn addresses(&self, field: &str) -> bool {
+        match self {
+            Rule::Open => true,
+            Rule::Closed(fields) => fields.contains(field),
+        }
+    }
+
+    /// Judges one message, a whole JSON document, for one client.
+    ///
+    /// Of several fields that forbid it, the first in alphabetical order is named.
+    pub fn verdict<'a>(&'a self, registration: &'a Registration, document: &str) -> Verdict<'a> {
+        match self {
+            Rule::Open if registration.is_empty() => Verdict::Hears,
+            Rule::Open => {
+                let known = |name: &str| registration.field(name).map(|field| &*field.name);
+                let addressed = Addressed::read(document, self, known);
+                self.judge(registration, |name| addressed.get(name))
+            }
+            Rule::Closed(fields) => {
+                let known = |name: &str| fields.get(name).map(String::as_str);
+                let addressed = Addressed::read(document, self, known);
+                self.judge(registration, |name| addressed.get(name))
+            }
+        }
+    }
+
+    /// The rule itself; `values_of` tells what a message says in a field that addresses it.
+    pub(crate) fn judge<'a, 'm, 'd: 'm>(
+        &'a self,
+        registration: &'a Registration,
+        values_of: impl Fn(&'a str) -> Option<&'m Values<'d>>,
+    ) -> Verdict<'a> {
+        match self {
+            Rule::Open => {
+                for field in registration.fields() {
+                    if let Some(values) = values_of(&field.name)
+                        && !values.meet(&field.values)
+                    {
+                        return Verdict::Contradicts(&field.name);
+                    }
+                }
+            }
+            Rule::Closed(names) => {
+                for name in names {
+                    let Some(values) = values_of(name) else {
+                        continue;
+                    };
+                    match registration.field(name) {
+                        None => return Verdict::NotRegistered(name),
+                        Some(field) if !values.meet(&field.values) => {
+                            return Verdict::Contradicts(name);
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+        }
+        Verdict::Hears
+    }
+}
+
+impl fmt::Display for Verdict<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Hears => f.write_str("hears it"),
+            Verdict::Contradicts(field) => write!(f, "registered {field:?} with other values"),
+            Verdict::NotRegistered(field) => write!(f, "did not register {field:?}"),
+        }
+    }
+}
+
+/// What a message says in one field: any of these texts.
+#[derive(Debug)]
+pub(crate) enum Values<'a> {
+    /// The usual case.
+    One(Cow<'a, str>),
+    /// None or several; sorted, each once. None match nobody.
+    AnyOf(Vec<Cow<'a, str>>),
+}
+
+impl<'a> Values<'a> {
+    /// `None` for null.
+    fn of(value: Value<'a>) -> Option<Self> {
+        match value {
+            Value::Null => None,
+            Value::Text(text) => Some(Values::One(text)),
+            Value::NotText | Value::Object => Some(Values::AnyOf(Vec::new())),
+            Value::Array(array) => {
+                let mut texts: Vec<_> = fields::elements(array)
+                    .filter_map(|element| match element {
+                        Value::Text(text) => Some(text),
+                        _ => None,
+                    })
+                    .collect();
+                texts.sort_unstable();
+                texts.dedup();
+                Some(match <[_; 1]>::try_from(texts) {
+                    Ok([text]) => Values::One(text),
+                    Err(texts) => Values::AnyOf(texts),
+                })
+            }
+        }
+    }
+
+    /// Whether one of them is among the registered ones, which are sorted.
+    pub(crate) fn meet(&self, registered: &[Arc<str>]) -> bool {
+        match self {
+            Values::One(text) => registered
+                .binary_search_by(|value| (**value).cmp(text))
+                .is_ok(),
+            // There are at most 64 of the registered ones, but of these as many as a message holds.
+            Values::AnyOf(_) => registered.iter().any(|value| self.contain(value)),
+        }
+    }
+
+    /// Whether `value` is one of them.
+    pub(crate) fn contain(&self, value: &str) -> bool {
+        match self {
+            Values::One(text) => text == value,
+            Values::AnyOf(texts) => texts.binary_search_by(|text| (**text).cmp(value)).is_ok(),
+        }
+    }
+}
+
+/// The fields of one message that address it, each once, by a key of the caller's choice.
+#[derive(Debug)]
+pub(crate) struct Addressed<'a, K> {
+    /// The first few, so that the usual message needs no allocation.
+    few: [Option<Entry<'a, K>>; 4],
+    /// The others, sorted by key.
+    many: Vec<Entry<'a, K>>,
+}
+
+/// `None` is null under the open rule: as if the field were absent.
+type Entry<'a, K> = (K, Option<Values<'a>>);
+
+impl<K> Default for Addressed<'_, K> {
+    fn default() -> Self {
+        Addressed {
+            few: [const { None }; 4],
+            many: Vec::new(),
+        }
+    }
+}
+
+impl<'a, K: Copy + Ord> Addressed<'a, K> {
+    /// Reads what `document`, one whole JSON document of any kind, says in the fields to which
+    /// `key_of` gives a key. What is no object addresses nobody in particular.
+    pub(crate) fn read(
+        document: &'a str,
+        rule: &Rule,
+        key_of: impl FnMut(&str) -> Option<K>,
+    ) -> Self {
+        let mut addressed = Addressed::default();
+        let found = |key, value| {
+            let mut values = Values::of(value);
+            if values.is_none() && matches!(rule, Rule::Closed(_)) {
+                // A field that says nothing still addresses; nobody, then.
+                values = Some(Values::AnyOf(Vec::new()));
+            }
+            addressed.put(key, values);
+        };
+        // An error means that it is no object: the intake has checked that it is JSON.
+        let _ = fields::read(document, key_of, found);
+        addressed.settle();
+        addressed
+    }
+
+    fn put(&mut self, key: K, values: Option<Values<'a>>) {
+        for place in &mut self.few {
+            match place {
+                Some((taken, _)) if *taken != key => {}
+                // Free, or the same field again: the last counts.
+                _ => {
+                    *place = Some((key, values));
+                    return;
+                }
+            }
+        }
+        self.many.push((key, values));
+    }
+
+    /// Sorts, and leaves the last of each field only.
+    fn settle(&mut self) {
+        self.many.reverse();
+        self.many.sort_by_key(|(key, _)| *key);
+        self.many.dedup_by_key(|(key, _)| *key);
+    }
+
+    /// What the message says in this field, if it has it.
+    pub(crate) fn get(&self, key: K) -> Option<&Values<'a>> {
+        let few = self.few.iter().flatten().find(|(other, _)| *other == key);
+        let (_, values) = few.or_else(|| {
+            let place = self.many.binary_search_by_key(&key, |(other, _)| *other);
+            place.ok().map(|place| &self.many[place])
+        })?;
+        values.as_ref()
+    }
+
+    /// The fields that the message has.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
+        let all = self.few.iter().flatten().chain(&self.many);
+        all.filter(|(_, values)| values.is_some())
+            .map(|(key, _)| *key)
+    }
+
+    /// Whether the message has none of the fields: everyone hears it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys().next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closed(fields: &[&str]) -> Rule {
+        Rule::Closed(fields.iter().map(|field| field.to_string()).collect())
+    }
+
+    fn verdict(rule: &Rule, registration: &str, document: &str) -> String {
+        let registration = Registration::from_frame(registration, rule)
+            .unwrap()
+            .unwrap();
+        rule.verdict(&registration, document).to_string()
+    }
+
+    #[test]
+    fn a_client_hears_what_does_not_contradict_it() {
+        let hears = |registration, document| verdict(&Rule::Open, registration, document);
+        let pupil = r#"{"school_class_id":"1","school_id":"2"}"#;
+        assert_eq!(hears(pupil, r#"{"notice":1}"#), "hears it");
+        assert_eq!(hears(pupil, r#"{"school_id":2,"notice":1}"#), "hears it");
+        assert_eq!(
+            hears(pupil, r#"{"school_id":2,"school_class_id":3}"#),
+            r#"registered "school_class_id" with other values"#
+        );
+        assert_eq!(hears("{}", r#"{"school_id":2}"#), "hears it");
+    }
+
+    #[test]
+    fn with_routes_a_client_hears_only_what_it_registered() {
+        let rule = closed(&["school_id", "user_id"]);
+        let hears = |registration, document| verdict(&rule, registration, document);
+        let pupil = r#"{"school_id":"2"}"#;
+        assert_eq!(hears(pupil, r#"{"school_id":2}"#), "hears it");
+        assert_eq!(hears(pupil, r#"{"schoolid":3}"#), "hears it");
+        assert_eq!(
+            hears(pupil, r#"{"school_id":null}"#),
+            r#"registered "school_id" with other values"#
+        );
+        assert_eq!(
+            hears(pupil, r#"{"school_id":2,"user_id":7}"#),
+            r#"did not register "user_id""#
+        );
+        assert_eq!(
+            hears("{}", r#"{"school_id":2}"#),
+            r#"did not register "school_id""#
+        );
+    }
+
+    #[test]
+    fn of_many_fields_the_last_of_each_name_counts() {
+        let mut document = String::from("{");
+        for value in 0..3 {
+            for field in 0..12 {
+                document.push_str(&format!(r#""f{field}":{value},"#));
+            }
+        }
+        document.push_str(r#""f3":null,"f11":null,"f5":[7]}"#);
+        let known = |name: &str| name[1..].parse::<u32>().ok();
+        let addressed = Addressed::read(&document, &Rule::Open, known);
+        for field in 0..12 {
+            let values = addressed.get(field);
+            match field {
+                3 | 11 => assert!(values.is_none()),
+                5 => assert!(values.unwrap().contain("7") && !values.unwrap().contain("2")),
+                _ => assert!(values.unwrap().contain("2")),
+            }
+        }
+        assert!(addressed.get(12).is_none());
+        assert_eq!(addressed.keys().count(), 10);
+    }
+}

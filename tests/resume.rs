@@ -1,0 +1,200 @@
+//! Ids, history and resume: a client that comes back has everything that it missed, once and in
+//! order, or is told that it has not.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::common::{Client, Server};
+
+fn text_of(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// Connects with `since` and returns whether it was resumed.
+fn resume(server: &Server, since: &str) -> (Client, Value) {
+    let mut client = server.connect_v1(&format!("/?since={since}"));
+    let hello = client.json();
+    assert_eq!(hello["type"], "hello");
+    (client, hello)
+}
+
+#[test]
+fn a_v1_client_hears_hello_and_then_messages_with_ids() {
+    let server = Server::start(&[]);
+    let mut client = server.connect_v1("/?school_id=2");
+    let hello = client.json();
+    assert_eq!(hello["client"], 1);
+    assert_eq!(hello["heartbeat"], 25);
+    assert_eq!(hello["registration"]["school_id"], "2");
+    assert_eq!(hello.get("resumed"), None);
+    let (epoch, sequence) = hello["id"].as_str().unwrap().split_once('-').unwrap();
+    assert_eq!(sequence, "0");
+    server.push(r#"{"school_id":3}"#);
+    server.push(r#"{"a" : "\u00e9", "n":1.0}"#);
+    let expected =
+        format!(r#"{{"type":"message","id":"{epoch}-2","data":{{"a" : "\u00e9", "n":1.0}}}}"#);
+    assert_eq!(client.text(), expected);
+}
+
+#[test]
+fn what_was_missed_comes_first_then_what_is_live() {
+    let server = Server::start(&[]);
+    let mut witness = server.connect();
+    let mut client = server.connect_v1("/?class=1");
+    let start = text_of(&client.json()["id"]);
+    drop(client);
+    for number in 0..3_000 {
+        server.push(format!(r#"{{"class":{},"number":{number}}}"#, number % 2));
+        witness.text();
+    }
+    let mut client = server.connect_v1(&format!("/?class=1&since={start}"));
+    let hello = client.json();
+    assert_eq!(
+        (&hello["resumed"], &hello["id"]),
+        (&true.into(), &start.into())
+    );
+    server.push(r#"{"class":1,"number":"live"}"#);
+    for number in (1..3_000).step_by(2) {
+        assert_eq!(client.json()["data"]["number"], number);
+    }
+    let last = client.json();
+    assert_eq!(last["data"]["number"], "live");
+    // Nothing was missed: that is resumed, too.
+    let (_, hello) = resume(&server, last["id"].as_str().unwrap());
+    assert_eq!(hello["resumed"], true);
+}
+
+#[test]
+fn whatever_cannot_be_resumed_is_said_and_the_stream_goes_on_live() {
+    let server = Server::start(&["--history", "2"]);
+    let mut client = server.connect_v1("/");
+    let start = text_of(&client.json()["id"]);
+    let epoch = start.split_once('-').unwrap().0;
+    for number in 1..=3 {
+        server.push(number.to_string());
+        client.json();
+    }
+    let too_old = start.clone();
+    let future = format!("{epoch}-4");
+    let huge = format!("{epoch}-99999999999999999999999");
+    for since in [
+        &too_old,
+        &future,
+        &huge,
+        "aaaaaaaa-1",
+        "0",
+        "",
+        "%00%ff",
+        "x y",
+    ] {
+        let since = since.replace(' ', "+");
+        let (mut client, hello) = resume(&server, &since);
+        assert_eq!(hello["resumed"], false, "{since}");
+        assert_eq!(hello["id"], format!("{epoch}-3"), "{since}");
+        drop(server.connect());
+        client.say(r#"{"still":"there"}"#);
+        assert_eq!(client.json()["registration"]["still"], "there");
+    }
+    let (mut client, hello) = resume(&server, &format!("{epoch}-1"));
+    assert_eq!(hello["resumed"], true);
+    assert_eq!(client.json()["data"], 2);
+    assert_eq!(client.json()["data"], 3);
+}
+
+#[test]
+fn heartbeats_carry_the_newest_id_to_whom_nothing_was_addressed() {
+    let server = Server::start(&["--heartbeat", "1", "--history", "5"]);
+    let mut witness = server.connect();
+    let mut client = server.connect_v1("/?class=1");
+    client.json();
+    for number in 1..=20 {
+        server.push(format!(r#"{{"class":2,"number":{number}}}"#));
+        witness.text();
+    }
+    let newest = loop {
+        let heartbeat = client.json();
+        assert_eq!(heartbeat["type"], "heartbeat");
+        let id = text_of(&heartbeat["id"]);
+        if id.ends_with("-20") {
+            break id;
+        }
+    };
+    let (_, hello) = resume(&server, &newest);
+    assert_eq!(hello["resumed"], true);
+}
+
+#[test]
+fn plain_clients_hear_nothing_but_documents() {
+    let server = Server::start(&["--heartbeat", "1"]);
+    // `since` means nothing to them.
+    let mut client = Client::connect(server.clients, "/?since=0");
+    let mut v1 = server.connect_v1("/");
+    v1.json();
+    // A heartbeat has passed for both.
+    assert_eq!(v1.json()["type"], "heartbeat");
+    assert_eq!(v1.json()["type"], "heartbeat");
+    client.say(r#"{"a":1}"#);
+    client.say(r#"{"a":{}}"#);
+    server.push("1");
+    assert_eq!(client.text(), "1");
+}
+
+/// Runs curl and yields its lines.
+struct Curl(
+    std::process::Child,
+    std::io::Lines<BufReader<std::process::ChildStdout>>,
+);
+
+impl Curl {
+    fn start(arguments: &[&str]) -> Curl {
+        let mut child = Command::new("curl")
+            .args(["-sN", "--max-time", "60"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Curl(child, lines)
+    }
+
+    /// The next event's lines, without the blank one.
+    fn event(&mut self) -> Vec<String> {
+        let lines = self.1.by_ref().map(Result::unwrap);
+        lines.take_while(|line| !line.is_empty()).collect()
+    }
+}
+
+impl Drop for Curl {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn curl_prints_events_as_they_come_and_last_event_id_resumes() {
+    let mut server = Server::start(&[]);
+    let url = format!("http://{}/events?school_id=2", server.clients);
+    let mut curl = Curl::start(&[&url]);
+    let hello = curl.event();
+    assert_eq!(hello[0], "event: hello");
+    assert!(hello[2].contains(r#""registration":{"school_id":"2"}"#));
+    server.push(r#"{"school_id":3}"#);
+    server.push("{\"school_id\":2,\n\"text\":\"two lines\"}");
+    let event = curl.event();
+    let id = event[0].strip_prefix("id: ").unwrap().to_owned();
+    let data = ["data: {\"school_id\":2,", "data: \"text\":\"two lines\"}"];
+    assert_eq!(event[1..], data);
+    drop(curl);
+    server.wait_for_line("client 1 closed: closed by the client");
+
+    server.push(r#"{"missed":true}"#);
+    let mut curl = Curl::start(&["-H", &format!("Last-Event-ID: {id}"), &url]);
+    assert!(curl.event()[2].contains(r#""resumed":true"#));
+    assert_eq!(curl.event()[1], r#"data: {"missed":true}"#);
+    server.signal("TERM");
+    assert_eq!(curl.event(), [": 1001 the server stops"]);
+    assert_eq!(server.wait().code(), Some(0));
+}

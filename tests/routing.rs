@@ -1,0 +1,155 @@
+//! A message goes to every client that it does not contradict.
+
+use std::process::Command;
+
+use crate::common::{Client, Server};
+
+/// Pushes what a shell would, through nc.
+fn push_with_nc(server: &Server, document: &str) {
+    let command = r#"printf '%s\n' "$1" | nc.openbsd -u -w1 "$2" "$3""#;
+    let address = server.publishers;
+    let status = Command::new("sh")
+        .args(["-c", command, "sh", document])
+        .args([address.ip().to_string(), address.port().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// The documents that each client hears, up to the one that all hear.
+fn heard(client: &mut Client) -> Vec<String> {
+    let mut heard = Vec::new();
+    loop {
+        let text = client.text();
+        if text.contains("the end") {
+            return heard;
+        }
+        heard.push(text);
+    }
+}
+
+#[test]
+fn the_recipes_example_reaches_class_school_and_everyone() {
+    let mut server = Server::start(&[]);
+    let mut by_frame = server.connect();
+    by_frame.say(r#"{"school_class_id":"1","school_id":"2"}"#);
+    server.wait_for_line(r#"client 1 registered {"school_class_id":"1","school_id":"2"}"#);
+    let mut by_url = Client::connect(server.clients, "/?school_id=2&school_class_id=1");
+    let mut other_class = Client::connect(server.clients, "/page?school_id=2&school_class_id=9");
+    let mut other_school = Client::connect(server.clients, "/?school_id=3");
+    let mut anybody = server.connect();
+    let class = r#"{"school_id":"2","school_class_id":1,"to":"class"}"#;
+    let school = r#"{"school_id":2,"to":"school"}"#;
+    let other = r#"{"school_id":"3","to":"other school"}"#;
+    let everyone = r#"{"notice":"to everyone"}"#;
+    for document in [class, school, other, everyone, r#""the end""#] {
+        push_with_nc(&server, document);
+    }
+    assert_eq!(heard(&mut by_frame), [class, school, everyone]);
+    assert_eq!(heard(&mut by_url), [class, school, everyone]);
+    assert_eq!(heard(&mut other_class), [school, everyone]);
+    assert_eq!(heard(&mut other_school), [other, everyone]);
+    assert_eq!(heard(&mut anybody), [class, school, other, everyone]);
+    server.wait_for_line(", for 3 clients");
+}
+
+#[test]
+fn with_route_a_message_reaches_only_those_who_registered_it() {
+    let server = Server::start(&["--route", "school_id,user_id"]);
+    let mut two = Client::connect(server.clients, "/?school_id=2&color=red");
+    let mut anybody = server.connect();
+    let school = r#"{"school_id":2,"color":"blue"}"#;
+    let notice = r#"{"schoolid":7}"#;
+    for document in [
+        school,
+        r#"{"school_id":null}"#,
+        r#"{"user_id":{}}"#,
+        r#"{"school_id":2,"user_id":1}"#,
+        notice,
+        r#""the end""#,
+    ] {
+        server.push(document);
+    }
+    assert_eq!(heard(&mut two), [school, notice]);
+    assert_eq!(heard(&mut anybody), [notice]);
+}
+
+#[test]
+fn the_newest_registration_replaces_the_one_before() {
+    let server = Server::start(&[]);
+    let mut client = server.connect_v1("/?a=1");
+    assert_eq!(client.json()["registration"]["a"], "1");
+    for (registration, printed) in [
+        (r#"{"a":[2,"3",2],"b":null}"#, r#"{"a":["2","3"]}"#),
+        ("{}", "{}"),
+        (r#"{"b":true}"#, r#"{"b":"true"}"#),
+    ] {
+        client.say(registration);
+        let hello = client.json();
+        assert_eq!(hello["type"], "hello");
+        assert_eq!(hello["registration"].to_string(), printed);
+    }
+    server.push(r#"{"b":false}"#);
+    server.push(r#"{"b":"true"}"#);
+    assert_eq!(client.json()["data"]["b"], "true");
+}
+
+#[test]
+fn a_refused_registration_is_told_and_the_former_one_stays() {
+    let mut server = Server::start(&[]);
+    let mut client = server.connect_v1("/?a=1");
+    client.json();
+    client.say(r#"{"a":{"b":1}}"#);
+    let error = client.json();
+    assert_eq!(error["type"], "error");
+    let why = r#""a" is neither a scalar nor an array of scalars"#;
+    assert_eq!(error["error"], why);
+    server.wait_for_line(&format!("client 1 is not registered: {why}"));
+    server.push(r#"{"a":2}"#);
+    server.push(r#"{"a":1}"#);
+    assert_eq!(client.json()["data"]["a"], 1);
+}
+
+#[test]
+fn frames_that_say_nothing_are_ignored() {
+    let mut server = Server::start(&["--log-level", "debug"]);
+    let mut client = server.connect();
+    for frame in ["hello\n", "[1]", "7", ""] {
+        client.say(frame);
+    }
+    client.say(r#"{"a":1}"#);
+    server.wait_for_line("client 1 registered");
+    server.wait_for_line(r"client 1 said what says nothing here: hello\n");
+    server.push(r#"{"a":1}"#);
+    assert_eq!(client.text(), r#"{"a":1}"#);
+}
+
+#[test]
+fn who_registers_more_than_20_times_a_second_is_closed() {
+    let mut server = Server::start(&[]);
+    let mut client = server.connect();
+    for number in 0..40 {
+        client.say(&format!(r#"{{"a":{number}}}"#));
+    }
+    assert_eq!(client.close_code(), 1008);
+    server.wait_for_line("client 1 closed: more than 20 registrations in a second");
+}
+
+#[test]
+fn a_url_that_cannot_be_read_is_refused_in_http() {
+    let server = Server::start(&[]);
+    for (target, why) in [
+        ("/?a=%zz", "no percent escape"),
+        ("/?a[b]=1", "neither a scalar"),
+    ] {
+        let stream = std::net::TcpStream::connect(server.clients).unwrap();
+        let url = format!("ws://{}{target}", server.clients);
+        let error = tungstenite::client(url, stream).unwrap_err();
+        let tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response)) = error else {
+            panic!("not an HTTP answer: {error}");
+        };
+        assert_eq!(response.status(), 400);
+        let body = String::from_utf8(response.into_body().unwrap_or_default()).unwrap();
+        assert!(body.contains(why), "{body}");
+    }
+}
