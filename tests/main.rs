@@ -12,4 +12,5 @@ mod hostile_clients;
 mod push;
 mod resume;
 mod routing;
+mod soak;
 mod stop;
