@@ -33,6 +33,9 @@ const DIRECT: usize = 64;
 /// Bytes that may wait in all mailboxes together.
 const MAX_MEMORY: usize = 256 << 20;
 
+/// Posts after which the publisher gets a breath.
+const POSTS_A_BREATH: usize = 256;
+
 /// What becomes of one message.
 #[derive(Clone, Copy, Debug)]
 pub struct Receipt {
@@ -143,8 +146,14 @@ impl Hub {
     /// Publishes documents in their order, and tells what became of each in `receipts`.
     ///
     /// A run of messages with the same audience is one parcel: one post and one send for each
-    /// client, however long the run.
-    pub fn publish(&self, documents: &[Document], receipts: &mut Vec<Receipt>) {
+    /// client, however long the run. Posting to thousands of clients takes milliseconds: every
+    /// now and then `breathe` is called, under the lock, for what cannot be left for so long.
+    pub fn publish(
+        &self,
+        documents: &[Document],
+        receipts: &mut Vec<Receipt>,
+        breathe: &mut dyn FnMut(),
+    ) {
         receipts.clear();
         let mut round = Round::default();
         let mut state = self.lock();
@@ -170,7 +179,7 @@ impl Hub {
                 let clients = audience.len();
                 receipts.push(Receipt { id, clients });
             }
-            self.post(first, run, &audience);
+            self.post(first, run, &audience, breathe);
             round.add(audience);
         }
         if self.memory.in_use() > MAX_MEMORY {
@@ -185,9 +194,18 @@ impl Hub {
     }
 
     /// Posts a run of messages to its audience; each encoding is made once, if anybody needs it.
-    fn post(&self, first: MessageId, run: &[Document], audience: &Audience<Member>) {
+    fn post(
+        &self,
+        first: MessageId,
+        run: &[Document],
+        audience: &Audience<Member>,
+        breathe: &mut dyn FnMut(),
+    ) {
         let mut parcels = [const { None::<Arc<Parcel>> }; Encoding::COUNT];
-        for member in audience.iter() {
+        for (count, member) in audience.iter().enumerate() {
+            if count % POSTS_A_BREATH == POSTS_A_BREATH - 1 {
+                breathe();
+            }
             let parcel = parcels[member.encoding as usize].get_or_insert_with(|| {
                 let mut bytes = Vec::new();
                 member.encoding.append_run(&mut bytes, first, run);

@@ -7,26 +7,22 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, TryRecvError};
 use ipnet::IpNet;
 use log::Level;
-use nix::poll::{PollFd, PollFlags};
 use tungstenite::Bytes;
 
 use super::reply::Replies;
+use super::sockets::{Arrival, Sockets};
 use crate::hub::{Hub, Receipt};
 use crate::logging::{Kind, logged};
 use crate::message::{self, Document};
-use crate::os::{self, Waker};
-
-/// Nothing is ever truncated: UDP's largest payload is 65,507 bytes.
-const LARGEST_DATAGRAM: usize = 65_535;
+use crate::os::Waker;
 
 /// Messages in a round at most.
 const ROUND_MESSAGES: usize = 1024;
@@ -34,14 +30,11 @@ const ROUND_MESSAGES: usize = 1024;
 /// Bytes of documents in a round at most; a larger document is a round of its own.
 const ROUND_BYTES: usize = 256 << 10;
 
-/// Bytes of documents gathered at most while the workers are busy.
-const MAX_GATHERED: usize = 8 << 20;
+/// Bytes of documents gathered at most; as many may wait as datagrams.
+const MAX_GATHERED: usize = 4 << 20;
 
 /// What a gathered document costs beside its bytes.
-const DOCUMENT_OVERHEAD: usize = 128;
-
-/// Datagrams taken from one socket before the next gets its turn.
-const TURN: usize = 64;
+const OVERHEAD: usize = 128;
 
 /// How long a stopping intake still takes what the kernel holds.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -49,7 +42,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// The UDP thread's state; [`run`](Intake::run) is the thread.
 #[derive(Debug)]
 pub struct Intake {
-    sockets: Vec<Source>,
+    sockets: Sockets,
     /// Networks besides loopback that may publish.
     trusted: Vec<IpNet>,
     hub: Arc<Hub>,
@@ -57,17 +50,10 @@ pub struct Intake {
     stop: Receiver<()>,
     replies: Replies,
     gathered: Gathered,
-    buffer: Box<[u8]>,
     /// Where the documents of the datagram at hand lie.
-    documents: Vec<Range<usize>>,
+    places: Vec<Range<usize>>,
+    round: Vec<Document>,
     receipts: Vec<Receipt>,
-}
-
-#[derive(Debug)]
-struct Source {
-    socket: UdpSocket,
-    /// What the kernel had dropped here when it last told.
-    dropped: u32,
 }
 
 /// Documents that have come in and are not published, in order.
@@ -78,16 +64,10 @@ struct Gathered {
     bytes: usize,
 }
 
-/// Documents and bytes at which gathering ends.
-struct Goal {
-    documents: usize,
-    bytes: usize,
-}
-
 impl Intake {
     /// `waker` wakes the thread when the hub has room again, and after `stop` was closed.
     pub fn new(
-        sockets: Vec<UdpSocket>,
+        sockets: Vec<std::net::UdpSocket>,
         trusted: Vec<IpNet>,
         replies: Replies,
         hub: Arc<Hub>,
@@ -95,18 +75,15 @@ impl Intake {
         stop: Receiver<()>,
     ) -> Self {
         Intake {
-            sockets: sockets
-                .into_iter()
-                .map(|socket| Source { socket, dropped: 0 })
-                .collect(),
+            sockets: Sockets::new(sockets),
             trusted,
             hub,
             waker,
             stop,
             replies,
             gathered: Gathered::default(),
-            buffer: vec![0; LARGEST_DATAGRAM].into_boxed_slice(),
-            documents: Vec::new(),
+            places: Vec::new(),
+            round: Vec::new(),
             receipts: Vec::new(),
         }
     }
@@ -119,7 +96,7 @@ impl Intake {
     pub fn run(mut self) -> io::Result<()> {
         while self.stop.try_recv() != Err(TryRecvError::Disconnected) {
             if self.gathered.is_empty() || !self.hub.has_room() {
-                self.wait(None)?;
+                self.sockets.wait(&self.waker, None)?;
             }
             self.gather();
             self.publish_round();
@@ -128,85 +105,50 @@ impl Intake {
         while Instant::now() < deadline {
             let found_any = self.gather();
             self.publish_round();
-            if !self.gathered.is_empty() {
-                self.wait(Some(deadline.saturating_duration_since(Instant::now())))?;
-            } else if !found_any {
+            if !self.gathered.is_empty() && !self.hub.has_room() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.sockets.wait(&self.waker, Some(left))?;
+            } else if self.gathered.is_empty() && !found_any {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Waits for a datagram, unless enough is gathered, or for the waker.
-    fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let mut interests = Vec::with_capacity(1 + self.sockets.len());
-        interests.push(PollFd::new(self.waker.as_fd(), PollFlags::POLLIN));
-        if self.gathered.bytes < MAX_GATHERED {
-            let sockets = self.sockets.iter();
-            interests.extend(sockets.map(|s| PollFd::new(s.socket.as_fd(), PollFlags::POLLIN)));
-        }
-        os::wait(&mut interests, timeout)?;
-        self.waker.clear();
-        Ok(())
-    }
-
-    /// Takes what has arrived, a round's worth at most, as long as there is room for it. Says
-    /// whether there was anything.
+    /// Takes what has arrived and finds the documents in it, as long as there is room for them.
+    /// Says whether there was anything.
     fn gather(&mut self) -> bool {
-        let goal = self.gathered.after_a_round();
-        let mut found_any = false;
-        loop {
-            let mut found = false;
-            for source in 0..self.sockets.len() {
-                for _ in 0..TURN {
-                    if self.gathered.has_reached(&goal) || !self.take(source) {
-                        break;
-                    }
-                    found = true;
-                }
-            }
-            if !found {
-                return found_any;
-            }
+        let mut found_any = self.sockets.take();
+        while self.gathered.bytes < MAX_GATHERED
+            && let Some(arrival) = self.sockets.next()
+        {
+            self.read(&arrival);
             found_any = true;
         }
+        let lost = self.sockets.dropped();
+        if lost > 0 {
+            logged!(
+                Level::Warn,
+                Kind::Dropped(lost),
+                "the kernel dropped {lost} datagrams: its receive buffer was full"
+            );
+        }
+        found_any
     }
 
-    /// Takes one datagram; false when none has arrived.
-    fn take(&mut self, source: usize) -> bool {
-        let source = &mut self.sockets[source];
-        let datagram = match os::receive_datagram_now(&source.socket, &mut self.buffer) {
-            Ok(datagram) => datagram,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) => {
-                // What an earlier reply met, such as a port that is closed: once each.
-                log::debug!("the UDP socket tells: {error}");
-                return true;
-            }
-        };
-        let sender = datagram.sender;
-        if let Some(dropped) = datagram.dropped {
-            let lost = dropped.wrapping_sub(source.dropped);
-            source.dropped = dropped;
-            if lost > 0 {
-                logged!(
-                    Level::Warn,
-                    Kind::Dropped(u64::from(lost)),
-                    "the kernel dropped {lost} datagrams: its receive buffer was full"
-                );
-            }
-        }
+    /// Finds the documents in one datagram, or refuses it.
+    fn read(&mut self, arrival: &Arrival) {
+        let sender = arrival.sender;
         if !is_trusted(&self.trusted, sender) {
             logged!(
                 Level::Warn,
                 Kind::Refused,
                 "refused datagram from {sender}: its network is not in --publish-from"
             );
-            return true;
+            return;
         }
-        let bytes = &self.buffer[..datagram.length];
-        self.documents.clear();
-        match message::split(bytes, &mut self.documents) {
+        self.places.clear();
+        match message::split(&arrival.bytes, &mut self.places) {
             Ok(empty) => {
                 if empty > 0 {
                     logged!(
@@ -215,7 +157,7 @@ impl Intake {
                         "dropped {empty} empty documents from {sender}"
                     );
                 }
-                self.gathered.add(bytes, &self.documents, sender);
+                self.gathered.add(&arrival.bytes, &self.places, sender);
             }
             Err(refusal) => {
                 logged!(
@@ -223,25 +165,27 @@ impl Intake {
                     Kind::Refused,
                     "refused datagram from {sender}: {refusal}"
                 );
-                self.replies.refuse(&source.socket, sender, &refusal);
+                let socket = self.sockets.socket_of(arrival);
+                self.replies.refuse(socket, sender, &refusal);
             }
         }
-        true
     }
 
-    /// Publishes one round of what is gathered, if the hub has room.
+    /// Publishes one round of what is gathered, if the hub has room. Meanwhile the sockets are
+    /// emptied as often as posting to many clients takes long.
     fn publish_round(&mut self) {
         if self.gathered.is_empty() || !self.hub.has_room() {
             return;
         }
-        let count = self.gathered.round_length();
-        let round = &self.gathered.documents.make_contiguous()[..count];
-        self.hub.publish(round, &mut self.receipts);
-        let receipts = self.receipts.iter().zip(round);
-        for ((receipt, document), sender) in receipts.zip(&self.gathered.senders) {
-            tell(receipt, document, *sender);
+        self.gathered.take_round(&mut self.round);
+        self.hub.publish(&self.round, &mut self.receipts, &mut || {
+            self.sockets.take();
+        });
+        let senders = self.gathered.senders.drain(..self.round.len());
+        let receipts = self.receipts.iter().zip(self.round.drain(..));
+        for ((receipt, document), sender) in receipts.zip(senders) {
+            tell(receipt, &document, sender);
         }
-        self.gathered.remove(count);
     }
 }
 
@@ -272,56 +216,34 @@ impl Gathered {
         self.documents.is_empty()
     }
 
-    /// Where gathering is to end: a round from now, or when there is no more room.
-    fn after_a_round(&self) -> Goal {
-        Goal {
-            documents: self.documents.len() + ROUND_MESSAGES,
-            bytes: (self.bytes + ROUND_BYTES).min(MAX_GATHERED),
-        }
-    }
-
-    fn has_reached(&self, goal: &Goal) -> bool {
-        self.documents.len() >= goal.documents || self.bytes >= goal.bytes
-    }
-
-    /// Adds the documents of one datagram. They share one copy of its bytes, unless most of it was
-    /// dropped: a document may be held for long, and should not hold much else.
-    fn add(&mut self, datagram: &[u8], documents: &[Range<usize>], sender: SocketAddr) {
-        let (Some(first), Some(last)) = (documents.first(), documents.last()) else {
-            return;
-        };
-        let (start, end) = (first.start, last.end);
-        let share = 2 * documents.iter().map(Range::len).sum::<usize>() > end - start;
-        let shared = share.then(|| Bytes::copy_from_slice(&datagram[start..end]));
-        for document in documents {
-            let bytes = match &shared {
-                Some(shared) => shared.slice(document.start - start..document.end - start),
-                None => Bytes::copy_from_slice(&datagram[document.clone()]),
+    /// Adds the documents that lie at `places` in one datagram. They share its bytes, unless most
+    /// of them were dropped: a document may be held for long, and should not hold much else.
+    fn add(&mut self, datagram: &Bytes, places: &[Range<usize>], sender: SocketAddr) {
+        let share = 2 * places.iter().map(Range::len).sum::<usize>() > datagram.len();
+        for place in places {
+            let bytes = match share {
+                true => datagram.slice(place.clone()),
+                false => Bytes::copy_from_slice(&datagram[place.clone()]),
             };
             let Ok(document) = Document::try_from(bytes) else {
                 // Documents in a text are text.
                 continue;
             };
-            self.bytes += document.len() + DOCUMENT_OVERHEAD;
+            self.bytes += document.len() + OVERHEAD;
             self.documents.push_back(document);
             self.senders.push_back(sender);
         }
     }
 
-    /// Documents that make the next round; at least one.
-    fn round_length(&self) -> usize {
+    /// Moves the documents that make the next round, at least one, into `round`.
+    fn take_round(&mut self, round: &mut Vec<Document>) {
         let mut bytes = 0;
         let fitting = self.documents.iter().take(ROUND_MESSAGES).take_while(|d| {
             bytes += d.len();
             bytes <= ROUND_BYTES
         });
-        fitting.count().max(1)
-    }
-
-    fn remove(&mut self, count: usize) {
-        for document in self.documents.drain(..count) {
-            self.bytes -= document.len() + DOCUMENT_OVERHEAD;
-        }
-        self.senders.drain(..count);
+        let count = fitting.count().max(1);
+        round.extend(self.documents.drain(..count));
+        self.bytes -= round.iter().map(|d| d.len() + OVERHEAD).sum::<usize>();
     }
 }
