@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits but [`wait`], and nothing here retries but where it says so.
 
+pub mod load;
+
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};

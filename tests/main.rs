@@ -7,6 +7,7 @@
     reason = "a crate of tests: nothing is public, and a failed unwrap is a failed test"
 )]
 
+mod bench;
 mod common;
 mod hostile_clients;
 mod push;

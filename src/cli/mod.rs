@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod bench;
 mod serve;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Command {
     /// Serve browsers and publishers, as without any command
     #[command(after_help = AFTER_HELP)]
     Serve(Settings),
+    /// Measure a push server: connect clients, publish, time the deliveries
+    Bench(bench::Bench),
 }
 
 /// Does what the command line says, and tells the process's exit status.
@@ -45,6 +48,7 @@ pub fn run() -> ExitCode {
     let outcome = match command_line.command {
         None => serve::run(command_line.settings),
         Some(Command::Serve(settings)) => serve::run(settings),
+        Some(Command::Bench(bench)) => bench.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

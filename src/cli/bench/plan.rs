@@ -1,0 +1,137 @@
+//! The checked, immutable plan of a run, made once from the raw arguments.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use super::clients::{Dialect, Target};
+use super::frames::Document;
+use super::publish::Route;
+use super::{Bench, Via};
+
+/// The NATS subject that is published to and subscribed to.
+const SUBJECT: &str = "udpush.bench";
+/// A UDP datagram over IPv4 holds no more.
+const LARGEST: usize = 65_507;
+
+/// When the measured part ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    Messages(u32),
+    After(Duration),
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mode {
+    /// So many messages on their way at a time.
+    InFlight(u32),
+    /// So many messages a second.
+    Rate(u32),
+    /// None at all.
+    Idle(Duration),
+    /// Datagrams flat out, no clients.
+    Intake(u32),
+}
+
+/// What is going to be measured.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) target: Target,
+    pub(super) route: Route,
+    pub(super) clients: u32,
+    pub(super) mode: Mode,
+    pub(super) size: usize,
+    pub(super) end: End,
+    pub(super) warm_up: Duration,
+    pub(super) pid: Option<u32>,
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub(super) enum Unusable {
+    /// The arguments don't go together.
+    Arguments(String),
+    /// A name can't be resolved.
+    Address(String),
+}
+
+impl Plan {
+    pub(super) fn check(raw: Bench) -> Result<Self, Unusable> {
+        let smallest = Document::smallest(raw.register.as_deref());
+        if !(smallest..=LARGEST).contains(&raw.size) {
+            let wrong = format!(
+                "--size is from {smallest} to {LARGEST} bytes, not {}",
+                raw.size
+            );
+            return Err(Unusable::Arguments(wrong));
+        }
+        let mode = match (raw.intake, raw.idle, raw.rate) {
+            (Some(datagrams), ..) => Mode::Intake(datagrams),
+            (_, Some(seconds), _) => Mode::Idle(Duration::from_secs_f64(seconds)),
+            (_, _, Some(rate)) => Mode::Rate(rate),
+            _ => Mode::InFlight(raw.in_flight),
+        };
+        if matches!(mode, Mode::Intake(_)) && raw.publish_via != Via::Udp {
+            let wrong = "--intake is about datagrams: it goes with --publish-via udp alone";
+            return Err(Unusable::Arguments(wrong.to_owned()));
+        }
+        let route = match raw.publish_via {
+            Via::Udp => Route::Udp(resolve(&raw.publish)?),
+            Via::Nats => Route::Nats {
+                address: resolve(&raw.publish)?,
+                subject: SUBJECT.to_owned(),
+            },
+            Via::Http => {
+                let Some(rest) = raw.publish.strip_prefix("http://") else {
+                    let wrong = "--publish-via http needs --publish http://HOST:PORT/PATH";
+                    return Err(Unusable::Arguments(wrong.to_owned()));
+                };
+                let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                Route::Http {
+                    address: resolve(host)?,
+                    path: super::path(if path.is_empty() { "/" } else { path })
+                        .map_err(Unusable::Arguments)?,
+                }
+            }
+        };
+        let dialect = match raw.publish_via {
+            Via::Nats => Dialect::Nats {
+                subject: SUBJECT.to_owned(),
+                line: format!("MSG {SUBJECT} 1 {}\r\n", raw.size).into_bytes(),
+            },
+            _ => Dialect::Frames {
+                // {"type":"message",…,"data":<the document>}
+                after: usize::from(raw.protocol.as_deref() == Some("udpush.v1")),
+            },
+        };
+        Ok(Plan {
+            target: Target {
+                address: resolve(&raw.connect)?,
+                path: raw.path,
+                protocol: raw.protocol,
+                register: raw.register,
+                dialect,
+            },
+            route,
+            clients: raw.clients,
+            mode,
+            size: raw.size,
+            end: match raw.messages {
+                Some(messages) => End::Messages(messages),
+                None => End::After(Duration::from_secs_f64(raw.seconds)),
+            },
+            warm_up: Duration::from_secs_f64(raw.warm_up),
+            pid: raw.pid,
+        })
+    }
+}
+
+fn resolve(address: &str) -> Result<SocketAddr, Unusable> {
+    let found = address.to_socket_addrs().map_err(|error| {
+        Unusable::Address(format!("{address} is no address: {error}; write HOST:PORT"))
+    })?;
+    // localhost is ::1 first, and servers listen on 0.0.0.0.
+    found
+        .min_by_key(SocketAddr::is_ipv6)
+        .ok_or_else(|| Unusable::Address(format!("{address} has no address")))
+}

@@ -1,0 +1,234 @@
+//! The server's processor time and memory, where it runs on this machine: read from /proc.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use crate::os::load;
+
+/// Linux gives each thread so much kernel stack on 64-bit machines.
+const KERNEL_STACK: u64 = 16 * 1024;
+
+/// A protocol's table of sockets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Table {
+    /// /proc/net/tcp and tcp6: the listening ones.
+    Tcp,
+    /// /proc/net/udp and udp6.
+    Udp,
+}
+
+/// A line of such a table.
+struct Socket {
+    port: u16,
+    listening: bool,
+    /// Bytes that wait to be read, as the kernel counts them.
+    waiting: u64,
+    inode: u64,
+    drops: u64,
+}
+
+fn sockets(table: Table) -> Vec<Socket> {
+    let paths = match table {
+        Table::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+        Table::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+    };
+    let parse = |line: &str| {
+        // sl local_address rem_address st tx_queue:rx_queue tr:tm retrnsmt uid timeout inode ref
+        // pointer drops
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (_, port) = fields.get(1)?.rsplit_once(':')?;
+        let (_, waiting) = fields.get(4)?.split_once(':')?;
+        Some(Socket {
+            port: u16::from_str_radix(port, 16).ok()?,
+            listening: *fields.get(3)? == "0A",
+            waiting: u64::from_str_radix(waiting, 16).ok()?,
+            inode: fields.get(9)?.parse().ok()?,
+            drops: fields
+                .get(12)
+                .and_then(|drops| drops.parse().ok())
+                .unwrap_or(0),
+        })
+    };
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let texts = paths.map(read);
+    texts
+        .iter()
+        .flat_map(|text| text.lines().skip(1))
+        .filter_map(parse)
+        .collect()
+}
+
+/// What a UDP port's sockets tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct UdpPort {
+    /// Bytes that wait to be read.
+    pub(super) waiting: u64,
+    /// Datagrams that the kernel dropped because the buffer was full, since the sockets exist.
+    pub(super) drops: u64,
+}
+
+/// `None` when no socket of this machine has the port.
+pub(super) fn udp_port(port: u16) -> Option<UdpPort> {
+    let of_port = sockets(Table::Udp)
+        .into_iter()
+        .filter(|socket| socket.port == port);
+    of_port.fold(None, |sum: Option<UdpPort>, socket| {
+        let sum = sum.unwrap_or_default();
+        Some(UdpPort {
+            waiting: sum.waiting + socket.waiting,
+            drops: sum.drops + socket.drops,
+        })
+    })
+}
+
+/// The server's memory.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub(super) struct Memory {
+    /// Proportional set size: memory shared between processes counts in parts.
+    pub(super) pss_bytes: u64,
+    pub(super) rss_bytes: u64,
+    pub(super) threads: u64,
+    pub(super) kernel_stack_bytes: u64,
+}
+
+/// The server's processes.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) pids: Vec<u32>,
+}
+
+impl Server {
+    /// This process and those that it has started.
+    pub(super) fn with_pid(pid: u32) -> Result<Self, String> {
+        let server = Server {
+            pids: with_children(BTreeSet::from([pid])),
+        };
+        match server.processor_time() {
+            Some(_) => Ok(server),
+            None => Err(format!(
+                "there is no process {pid}: look for the server's with ps, or leave out --pid"
+            )),
+        }
+    }
+
+    /// Whoever has a socket on this port, where `address` is this machine's; with their children.
+    pub(super) fn find(address: SocketAddr, table: Table) -> Option<Self> {
+        // Only an address of this machine can be bound.
+        UdpSocket::bind((address.ip(), 0)).ok()?;
+        let ours = |socket: &Socket| {
+            socket.port == address.port() && (table == Table::Udp || socket.listening)
+        };
+        let links: BTreeSet<String> = sockets(table)
+            .into_iter()
+            .filter(ours)
+            .map(|socket| format!("socket:[{}]", socket.inode))
+            .collect();
+        let holds = |pid: &u32| {
+            let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+                return false;
+            };
+            let mut targets =
+                descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+            targets.any(|target| target.to_str().is_some_and(|target| links.contains(target)))
+        };
+        let holders: BTreeSet<u32> = processes().into_iter().filter(holds).collect();
+        let pids = with_children(holders);
+        (!pids.is_empty()).then_some(Server { pids })
+    }
+
+    /// All that they have used so far; `None` when one of them is gone.
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        let times = self.pids.iter().map(|&pid| load::processor_time(pid).ok());
+        times.sum()
+    }
+
+    pub(super) fn memory(&self) -> Memory {
+        let mut sum = Memory::default();
+        for pid in &self.pids {
+            let rollup =
+                fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            sum.pss_bytes += number(&rollup, "Pss:") * 1024;
+            sum.rss_bytes += number(&status, "VmRSS:") * 1024;
+            sum.threads += number(&status, "Threads:");
+        }
+        sum.kernel_stack_bytes = sum.threads * KERNEL_STACK;
+        sum
+    }
+}
+
+/// The number behind `name` at the beginning of a line, 0 where there is none.
+fn number(text: &str, name: &str) -> u64 {
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+    value.and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn processes() -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let own = std::process::id();
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|&pid| pid != own).collect()
+}
+
+fn with_children(mut family: BTreeSet<u32>) -> Vec<u32> {
+    let parent = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        number(&status, "PPid:") as u32
+    };
+    let parents: Vec<(u32, u32)> = processes()
+        .into_iter()
+        .map(|pid| (pid, parent(pid)))
+        .collect();
+    loop {
+        let before = family.len();
+        family.extend(
+            parents
+                .iter()
+                .filter(|(_, parent)| family.contains(parent))
+                .map(|(pid, _)| *pid)
+                .collect::<Vec<_>>(),
+        );
+        if family.len() == before {
+            return family.into_iter().collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_port_is_found_and_what_waits_there_is_counted() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        assert_eq!(udp_port(address.port()).unwrap().waiting, 0);
+        socket.send_to(b"waits", address).unwrap();
+        let port = udp_port(address.port()).unwrap();
+        assert!(port.waiting > 0);
+        assert_eq!(port.drops, 0);
+    }
+
+    #[test]
+    fn a_process_has_memory_and_processor_time() {
+        let own = Server {
+            pids: vec![std::process::id()],
+        };
+        let memory = own.memory();
+        assert!(memory.pss_bytes > 0 && memory.threads > 0);
+        assert!(own.processor_time().unwrap() > Duration::ZERO);
+        assert!(
+            Server {
+                pids: vec![u32::MAX >> 1]
+            }
+            .processor_time()
+            .is_none()
+        );
+    }
+}

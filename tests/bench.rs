@@ -1,0 +1,35 @@
+//! `udpush bench`: a smoke run. What it measures is no test's business, that nothing is lost is.
+
+use serde_json::Value;
+
+use crate::common::{Server, udpush};
+
+fn bench(server: &Server, arguments: &[&str]) -> Value {
+    let output = udpush()
+        .args(["bench", "--json", "--seconds", "2", "--warm-up", "0.1"])
+        .args(["--connect", &server.clients.to_string()])
+        .args(["--publish", &server.publishers.to_string()])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_smoke_run_loses_nothing() {
+    let server = Server::start(&[]);
+    for arguments in [
+        &["--clients", "20"][..],
+        &["--clients", "200", "--in-flight", "64"],
+        &["--clients", "100", "--register", "user"],
+        &["--clients", "20", "--protocol", "udpush.v1"],
+    ] {
+        let report = bench(&server, arguments);
+        for fault in ["lost", "out_of_order", "doubled", "misrouted"] {
+            assert_eq!(report["pushed"][fault], 0, "{arguments:?}: {report}");
+        }
+        assert!(report["pushed"]["deliveries"].as_u64().unwrap() > 0);
+    }
+}
