@@ -13,5 +13,6 @@ mod hostile_clients;
 mod push;
 mod resume;
 mod routing;
+mod scripts;
 mod soak;
 mod stop;
