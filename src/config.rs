@@ -44,7 +44,7 @@ pub struct Settings {
     pub config: Option<PathBuf>,
 
     /// Where browsers connect [default: 0.0.0.0:6552]
-    #[arg(long, env = "UDPUSH_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "UDPUSH_LISTEN", value_name = "ADDRESS:PORT", value_parser = address)]
     pub listen: Option<SocketAddr>,
 
     /// Where datagrams come in, repeatable [default: port 6553 of 127.0.0.1 and, where there is
@@ -53,11 +53,12 @@ pub struct Settings {
         long,
         env = "UDPUSH_PUBLISH",
         value_name = "ADDRESS:PORT",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = address
     )]
     pub publish: Option<Vec<SocketAddr>>,
 
-    /// A network that may publish besides this machine, repeatable, such as 10.1.0.0/16
+    /// A network that may publish besides loopback, repeatable, such as 10.1.0.0/16
     #[arg(
         long,
         env = "UDPUSH_PUBLISH_FROM",
@@ -70,34 +71,35 @@ pub struct Settings {
     #[arg(long, env = "UDPUSH_UDP_REPLY", value_name = "WHEN")]
     pub udp_reply: Option<UdpReply>,
 
-    /// Clients at most [default: 10000]
+    /// Clients at most, 1 to 15000 [default: 10000]
     #[arg(long, env = "UDPUSH_MAX_CLIENTS", value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_CLIENTS)))]
     pub max_clients: Option<u32>,
 
-    /// Threads that deliver to large audiences [default: one less than there are cores]
+    /// Threads that deliver to large audiences, 1 to 256 [default: one less than there are cores]
     #[arg(long, env = "UDPUSH_WORKERS", value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,
 
-    /// Messages that may wait for one client; with more it is closed [default: 4096]
+    /// Messages that may wait for one client, 16 to 1000000; with more it is closed [default: 4096]
     #[arg(long, env = "UDPUSH_QUEUE", value_name = "MESSAGES",
           value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     pub queue: Option<u32>,
 
-    /// Bytes that may wait for one client; with more it is closed [default: 1048576]
+    /// Bytes that may wait for one client, 131014 to 1073741824; with more it is closed
+    /// [default: 1048576]
     #[arg(long, env = "UDPUSH_QUEUE_BYTES", value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(2 * LARGEST_DOCUMENT as i64..=1 << 30))]
     pub queue_bytes: Option<u32>,
 
-    /// Seconds between pings; a client without a sign of life for twice as long is closed
+    /// Seconds between pings, 1 to 3600; a client without a sign of life for twice as long is closed
     /// [default: 25]
     #[arg(long, env = "UDPUSH_HEARTBEAT", value_name = "SECONDS",
           value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub heartbeat: Option<u32>,
 
-    /// Fields that address messages, repeatable: a message that has one of them reaches only
-    /// clients that registered it so [default: every field, for clients that registered it]
+    /// Only these fields address messages, repeatable: a message that has one of them reaches only
+    /// clients that registered it so [default: any field, unless a client registered it otherwise]
     #[arg(
         long,
         env = "UDPUSH_ROUTE",
@@ -123,10 +125,16 @@ pub struct Settings {
     #[arg(long, env = "UDPUSH_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<LogLevel>,
 
-    /// Bytes after which the log is rotated; five old ones are kept [default: 10485760]
+    /// Bytes after which the log is rotated, at least 4096; five old ones are kept [default: 10485760]
     #[arg(long, env = "UDPUSH_LOG_MAX_SIZE", value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(4096..))]
     pub log_max_size: Option<u64>,
+}
+
+/// An address with its port. Names are not looked up: which of their addresses was meant?
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = "an IP address and a port, such as 127.0.0.1:6552 or [::1]:6552, are needed";
+    text.parse().map_err(|_| wrong.to_owned())
 }
 
 /// When a sender gets a reply datagram.

@@ -104,7 +104,7 @@ fn a_refused_registration_is_told_and_the_former_one_stays() {
     assert_eq!(error["type"], "error");
     let why = r#""a" is neither a scalar nor an array of scalars"#;
     assert_eq!(error["error"], why);
-    server.wait_for_line(&format!("client 1 is not registered: {why}"));
+    server.wait_for_line(&format!("client 1: registration refused: {why}"));
     server.push(r#"{"a":2}"#);
     server.push(r#"{"a":1}"#);
     assert_eq!(client.json()["data"]["a"], 1);

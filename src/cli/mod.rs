@@ -3,9 +3,10 @@
 mod bench;
 mod serve;
 
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Settings;
 
@@ -21,7 +22,10 @@ Examples:
 Each setting has one name: --max-clients, UDPUSH_MAX_CLIENTS, max-clients = 500 in the file.
 A flag wins over a variable, a variable over the file.
 
-Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage.";
+Lists are repeated flags (--route a --route b), commas in a variable (UDPUSH_ROUTE=a,b), and
+arrays in the file (route = [\"a\", \"b\"]).
+
+Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 130 a second signal.";
 
 /// Push JSON to every connected browser with one UDP datagram
 #[derive(Debug, Parser)]
@@ -46,13 +50,14 @@ enum Command {
 pub fn run() -> ExitCode {
     let command_line = CommandLine::parse();
     let outcome = match command_line.command {
-        None => serve::run(command_line.settings),
-        Some(Command::Serve(settings)) => serve::run(settings),
-        Some(Command::Bench(bench)) => bench.run(),
+        None => serve::run(command_line.settings, &known_variables()),
+        Some(Command::Serve(settings)) => serve::run(settings, &known_variables()),
+        Some(Command::Bench(bench)) => bench.run().map_err(Failure::Untold),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
+        Err(Failure::Told) => ExitCode::FAILURE,
+        Err(Failure::Untold(reason)) => {
             #[expect(clippy::print_stderr, reason = "the log may not be there yet")]
             {
                 eprintln!("udpush: {reason}");
@@ -60,4 +65,19 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What ended a command.
+enum Failure {
+    /// One sentence for standard error.
+    Untold(String),
+    /// Standard error has it already, as a line of the log.
+    Told,
+}
+
+/// The environment variables that are settings.
+fn known_variables() -> Vec<OsString> {
+    let command = CommandLine::command();
+    let variables = command.get_arguments().filter_map(|flag| flag.get_env());
+    variables.map(OsStr::to_owned).collect()
 }

@@ -1,8 +1,13 @@
 //! `udpush serve`: from the settings to the end of the server.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
 use crossbeam_channel::{Sender, bounded};
 
-use crate::config::Settings;
+use super::Failure;
+use crate::config::{Config, Settings};
 use crate::logging;
 use crate::os;
 use crate::server::{Event, Server};
@@ -10,24 +15,44 @@ use crate::server::{Event, Server};
 /// Exit status after a second signal, as a shell tells of SIGINT.
 const IMPATIENT: i32 = 130;
 
+/// Signals this close to each other are one: timeout(1) and shells signal a process and its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(100);
+
 /// Serves until a signal comes or something ends that must not.
 ///
 /// # Errors
 /// One sentence that names the setting, address or path, and where it can, the remedy.
-pub(super) fn run(settings: Settings) -> Result<(), String> {
-    let config = settings.check()?;
+pub(super) fn run(settings: Settings, known_variables: &[OsString]) -> Result<(), Failure> {
+    let config = settings.check().map_err(Failure::Untold)?;
     // Before the first thread: they inherit it.
-    os::block_hangup().map_err(|error| format!("cannot block SIGHUP: {error}"))?;
-    let logging = logging::start(&config.log, config.log_level)?;
-    let outcome = serve(&config);
-    if let Err(reason) = &outcome {
+    os::block_hangup().map_err(|error| Failure::Untold(format!("cannot block SIGHUP: {error}")))?;
+    let logging = logging::start(&config.log, config.log_level).map_err(Failure::Untold)?;
+    warn_of_unknown_variables(known_variables);
+    let outcome = serve(&config).map_err(|reason| {
         log::error!("{reason}");
-    }
+        match logging.is_on_stderr() {
+            true => Failure::Told,
+            false => Failure::Untold(reason),
+        }
+    });
     logging.finish();
     outcome
 }
 
-fn serve(config: &crate::config::Config) -> Result<(), String> {
+/// A spelling mistake in a unit file should not go unnoticed.
+fn warn_of_unknown_variables(known: &[OsString]) {
+    for (name, _) in std::env::vars_os() {
+        if name.as_bytes().starts_with(b"UDPUSH_") && !known.contains(&name) {
+            let name = name.to_string_lossy();
+            log::warn!(
+                "{} is no setting: udpush --help lists them",
+                name.escape_debug()
+            );
+        }
+    }
+}
+
+fn serve(config: &Config) -> Result<(), String> {
     let (events, happened) = bounded(16);
     handle_signals(events.clone())?;
     let server = Server::start(config, events)?;
@@ -46,13 +71,18 @@ fn serve(config: &crate::config::Config) -> Result<(), String> {
 
 /// The first signal stops the server, the second ends the process at once.
 fn handle_signals(events: Sender<Event>) -> Result<(), String> {
-    let mut signals = 0;
-    ctrlc::set_handler(move || {
-        signals += 1;
-        if signals > 1 {
+    let mut first: Option<Instant> = None;
+    ctrlc::set_handler(move || match first {
+        None => {
+            first = Some(Instant::now());
+            let _ = events.try_send(Event::Signal);
+        }
+        Some(first) if first.elapsed() < ONE_SIGNAL => {}
+        Some(_) => {
+            log::warn!("a second signal: stopped at once");
+            log::logger().flush();
             std::process::exit(IMPATIENT);
         }
-        let _ = events.try_send(Event::Signal);
     })
     .map_err(|error| format!("cannot handle signals: {error}"))
 }

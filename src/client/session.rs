@@ -274,7 +274,7 @@ impl<'a> Session<'a> {
                 logged!(
                     Level::Warn,
                     Kind::NotRegistered,
-                    "client {client} is not registered: {error}"
+                    "client {client}: registration refused: {error}"
                 );
                 if let Some(parcel) = self.membership.encoding().error(&error) {
                     self.mailbox.post(Arc::new(parcel));

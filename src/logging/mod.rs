@@ -7,7 +7,7 @@ mod file;
 mod rate;
 mod thread;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ pub enum Target {
 #[derive(Debug)]
 pub struct Logging {
     lines: Lines,
+    on_stderr: bool,
     finished: Receiver<()>,
 }
 
@@ -63,7 +64,8 @@ pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, String> {
     let path = file.as_ref().map(|file| file.path().to_owned());
     let format = line_format();
     let (lines, writer) = thread::lines();
-    let thread = LogThread::new(writer, file, level, format.clone());
+    let on_stderr = file.is_none() || io::stderr().is_terminal();
+    let thread = LogThread::new(writer, file, on_stderr, level, format.clone());
     let finished = thread
         .start()
         .map_err(|error| format!("cannot start the log thread: {error}"))?;
@@ -74,10 +76,19 @@ pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, String> {
     if let Some(path) = path {
         log::info!("log: {}", path.display());
     }
-    Ok(Logging { lines, finished })
+    Ok(Logging {
+        lines,
+        on_stderr,
+        finished,
+    })
 }
 
 impl Logging {
+    /// Whether lines go to standard error, alone or too.
+    pub fn is_on_stderr(&self) -> bool {
+        self.on_stderr
+    }
+
     /// Writes what waits, sums included, unless that takes longer than a second.
     pub fn finish(self) {
         self.lines.end();
@@ -126,7 +137,9 @@ impl Write for LineBuffer {
         Ok(bytes.len())
     }
 
+    /// Waits until what was sent is written, unless that takes longer than a second.
     fn flush(&mut self) -> io::Result<()> {
+        self.lines.flush(LAST_LINES);
         Ok(())
     }
 }

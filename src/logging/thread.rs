@@ -1,7 +1,7 @@
 //! The log thread: takes lines out of the channel, writes them many at a time, and once a second
 //! the sums of those that were too many.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -31,6 +31,8 @@ enum Entry {
     Line(Vec<u8>),
     /// There are sums to write.
     Sums,
+    /// Somebody waits until what came before is written; dropping it tells.
+    Flush(Sender<()>),
     End,
 }
 
@@ -84,6 +86,18 @@ impl Lines {
         let _ = self.entries.try_send(Entry::Sums);
     }
 
+    /// Waits until what was sent so far is written, at most so long.
+    pub(super) fn flush(&self, timeout: Duration) {
+        let (written, receiver) = bounded(0);
+        if self
+            .entries
+            .send_timeout(Entry::Flush(written), timeout)
+            .is_ok()
+        {
+            let _ = receiver.recv_timeout(timeout);
+        }
+    }
+
     pub(super) fn end(&self) {
         // Waits for a slot at most as long as the caller would wait for the end.
         let _ = self
@@ -121,13 +135,14 @@ impl LogThread {
     pub(super) fn new(
         waiting: Waiting,
         file: Option<LogFile>,
+        stderr: bool,
         level: LevelFilter,
         format: Config,
     ) -> Self {
         let own_lines = OwnLines::default();
         LogThread {
             waiting,
-            stderr: file.is_none() || io::stderr().is_terminal(),
+            stderr,
             file,
             own: WriteLogger::new(level, format, own_lines.clone()),
             own_lines,
@@ -154,6 +169,7 @@ impl LogThread {
                 None => self.waiting.entries.recv().map_err(RecvTimeoutError::from),
                 Some(due) => self.waiting.entries.recv_deadline(due),
             };
+            let mut flushes = Vec::new();
             let mut ended = matches!(first, Err(RecvTimeoutError::Disconnected));
             let mut next = first.ok();
             while let Some(entry) = next {
@@ -166,6 +182,7 @@ impl LogThread {
                     Entry::Sums => {
                         sums_due.get_or_insert_with(|| Instant::now() + SUMS);
                     }
+                    Entry::Flush(written) => flushes.push(written),
                     Entry::End => ended = true,
                 }
                 if batch.len() >= WRITE_BYTES {
@@ -180,6 +197,7 @@ impl LogThread {
             }
             self.add_overflow(&mut batch);
             self.write(&batch);
+            drop(flushes);
             batch.clear();
             batch.shrink_to(WRITE_BYTES);
             if ended {

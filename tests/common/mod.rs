@@ -152,9 +152,14 @@ impl Server {
         assert!(status.unwrap().success());
     }
 
+    /// The exit status, if the process has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Waits for the end of the process.
     pub fn wait(&mut self) -> ExitStatus {
-        eventually("the end of udpush", || self.child.try_wait().unwrap())
+        eventually("the end of udpush", || self.ended())
     }
 
     /// Publishes from a socket of the test's own.
