@@ -74,6 +74,7 @@ fn read_frames(context: &mut WebSocketContext, mailbox: &Mailbox) -> Result<Hear
     let mut stream = Stream {
         mailbox,
         received: false,
+        drained: false,
         closing: false,
     };
     heard.more = true;
@@ -123,13 +124,19 @@ fn discard(mailbox: &Mailbox) -> Result<Heard, Ending> {
 struct Stream<'a> {
     mailbox: &'a Mailbox,
     received: bool,
+    /// The socket gave less than there was room for: it is empty, and if not, poll tells.
+    drained: bool,
     closing: bool,
 }
 
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.drained {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let count = os::receive_now(self.mailbox.socket(), buffer)?;
         self.received |= count > 0;
+        self.drained = count > 0 && count < buffer.len();
         Ok(count)
     }
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -21,10 +21,14 @@ use super::linger;
 use super::mailbox::{Dismissal, Mailbox, Progress};
 use super::parcel::Parcel;
 use crate::hub::Refusal;
+use crate::hub::id::ClientId;
 use crate::hub::membership::{Membership, Replay};
 use crate::logging::{Kind, logged};
 use crate::os;
 use crate::registration::Registration;
+
+/// Groups in which clients are pinged, in each interval.
+const BEAT_GROUPS: u32 = 100;
 
 /// Registrations that a client may send in a second.
 const MAX_REGISTRATIONS: u32 = 20;
@@ -98,16 +102,12 @@ impl<'a> Session<'a> {
         heartbeat: Duration,
     ) -> Self {
         let now = Instant::now();
-        // Spread over the interval, so that clients that came together are not woken together:
-        // multiples of the golden ratio leave no gap.
-        let fraction = membership.client().0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let first = heartbeat.mul_f64(fraction as f64 / f64::from(u32::MAX));
         Session {
             mailbox,
             inbound: Inbound::new(membership.encoding(), rest),
-            membership,
             heartbeat,
-            next_beat: now + first,
+            next_beat: first_beat(membership.client(), heartbeat),
+            membership,
             last_sign_of_life: now,
             stalled: false,
             registrations: (now, 0),
@@ -213,7 +213,11 @@ impl<'a> Session<'a> {
             return Err(Ending::new(Close::No, why));
         }
         if now >= self.next_beat {
-            self.next_beat = now + self.heartbeat;
+            self.next_beat += self.heartbeat;
+            if self.next_beat <= now {
+                // The machine slept.
+                self.next_beat = now + self.heartbeat;
+            }
             // Behind a full socket it would tell nothing.
             if !self.stalled {
                 self.membership.beat();
@@ -319,6 +323,24 @@ impl<'a> Session<'a> {
             "client {client} said what says nothing here: {what}"
         );
     }
+}
+
+/// When a client that has just joined gets its first ping: at a moment of the interval that is its
+/// own, so that clients that came together do not all wake together.
+///
+/// They wake in a hundred groups, though: a processor that wakes for one client after another
+/// spends more on waking than on them.
+fn first_beat(client: ClientId, heartbeat: Duration) -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    // Multiples of the golden ratio leave no gap.
+    let fraction = client.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let first = heartbeat.mul_f64(fraction as f64 / f64::from(u32::MAX));
+    let start = *START.get_or_init(Instant::now);
+    let moment = Instant::now() + first;
+    let group = (heartbeat / BEAT_GROUPS).as_nanos();
+    // Less than a group, which is less than an hour.
+    let past_group = ((moment - start).as_nanos() % group) as u64;
+    moment - Duration::from_nanos(past_group) + heartbeat / BEAT_GROUPS
 }
 
 impl Drop for Session<'_> {
