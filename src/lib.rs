@@ -11,7 +11,8 @@
 //!   audience, the workers for a large one, and the client's own thread
 //!   ([`session`](client::session)) when its socket was full: it alone waits.
 //!
-//! [`server`] starts and stops the threads; [`config`] and [`logging`] are what operators see.
+//! [`web`] is the live page and push.js. [`server`] starts and stops the threads; [`config`] and
+//! [`logging`] are what operators see.
 
 pub mod cli;
 pub mod client;
@@ -25,3 +26,4 @@ pub mod os;
 pub mod registration;
 pub mod rule;
 pub mod server;
+pub mod web;

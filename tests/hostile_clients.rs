@@ -21,11 +21,17 @@ fn conversation(server: &Server, bytes: &[u8]) -> String {
 fn what_is_no_handshake_gets_an_answer_in_http() {
     let server = Server::start(&[]);
     for (request, status) in [
-        (&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], "426 "),
-        (b"GET / HTTP/1.0\r\n\r\n", "426 "),
-        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", "405 "),
+        (
+            &b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"[..],
+            "405 ",
+        ),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400 "),
         (b"hello\r\n\r\n", "400 "),
+        (b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "426 "),
+        (
+            b"GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            "426 ",
+        ),
         (
             b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n\r\n",
             "426 ",

@@ -18,9 +18,9 @@ use super::encoding::{Encoding, SUBPROTOCOL};
 use super::http::{Answer, Head, Malformed};
 use super::mailbox::Mailbox;
 use crate::hub::Wish;
-use crate::os;
 use crate::registration::Registration;
 use crate::rule::Rule;
+use crate::{os, web};
 
 /// From the connection to the end of the request's head.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -77,7 +77,7 @@ pub fn perform(mailbox: &Mailbox, rule: &Rule) -> Result<Visitor, Failure> {
 /// What the client wants, and the answer's head; or the answer, if that is all it gets.
 fn admit(head: &Head, rule: &Rule) -> Result<(Wish, Vec<u8>), Answer> {
     let (path, query) = head.path_and_query();
-    let is_events = head.header("Upgrade").is_none() && head.method == "GET" && path == "/events";
+    let is_events = head.method == "GET" && path == web::EVENTS && !head.asks_for_websocket();
     let (encoding, answer) = if is_events {
         (Encoding::Events, EVENTS.to_vec())
     } else {
@@ -150,6 +150,9 @@ fn receive(mailbox: &Mailbox, received: &mut Vec<u8>) -> Result<bool, Failure> {
 
 /// How the client hears messages, and the 101 response; or why there is none.
 fn upgrade(head: &Head) -> Result<(Encoding, Vec<u8>), Answer> {
+    if !head.asks_for_websocket() {
+        return Err(web::answer(head));
+    }
     if head.method != "GET" {
         let sentence = "Only GET is answered here.";
         return Err(Answer::new("405 Method Not Allowed", sentence).header("Allow", "GET"));

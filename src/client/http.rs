@@ -1,9 +1,19 @@
 //! As much HTTP as 6552 speaks: a request's head in, a short answer out.
 
+use std::borrow::Cow;
 use std::fmt::Write;
+
+use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
 
 /// Headers that a request may have; browsers send about twenty.
 const MAX_HEADERS: usize = 64;
+
+/// RFC 9110 §5.6.7: such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+const DATE: StaticFormatDescription = format_description!(
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+);
 
 /// A request's head.
 #[derive(Debug)]
@@ -56,9 +66,18 @@ impl Head {
         }))
     }
 
-    /// What was asked for, parted at the first `?`.
+    /// What was asked for, parted at the first `?`. Proxies ask with a whole URL (RFC 9112 §3.2.2).
     pub fn path_and_query(&self) -> (&str, &str) {
-        self.target.split_once('?').unwrap_or((&self.target, ""))
+        let target = match self.target.split_once("://") {
+            Some((_, rest)) if !self.target.starts_with('/') => {
+                rest.find(['/', '?']).map_or("", |start| &rest[start..])
+            }
+            _ => &self.target,
+        };
+        match target.split_once('?').unwrap_or((target, "")) {
+            ("", query) => ("/", query),
+            parted => parted,
+        }
     }
 
     /// All headers of this name, whatever its case.
@@ -72,14 +91,25 @@ impl Head {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
+
+    /// Whether it wants to become a WebSocket, rightly or not. A proxy that does not let upgrades
+    /// through leaves the headers of the second kind.
+    pub fn asks_for_websocket(&self) -> bool {
+        let mut upgrades = self.all("upgrade").flat_map(|list| list.split(','));
+        let mut names = self.headers.iter().map(|header| &header.0);
+        upgrades.any(|name| name.trim().eq_ignore_ascii_case("websocket"))
+            || names.any(|name| name.to_ascii_lowercase().starts_with("sec-websocket-"))
+    }
 }
 
 /// An answer after which the connection is closed.
 #[derive(Clone, Debug)]
 pub struct Answer {
     status: &'static str,
+    content_type: &'static str,
     headers: String,
-    body: String,
+    body: Cow<'static, str>,
+    is_without_body: bool,
 }
 
 impl Answer {
@@ -87,9 +117,29 @@ impl Answer {
     pub fn new(status: &'static str, sentence: &str) -> Self {
         Answer {
             status,
+            content_type: "text/plain; charset=utf-8",
             headers: String::new(),
-            body: format!("{sentence}\n"),
+            body: format!("{sentence}\n").into(),
+            is_without_body: false,
         }
+    }
+
+    /// 200, and a file.
+    pub fn file(content_type: &'static str, content: &'static str) -> Self {
+        Answer {
+            status: "200 OK",
+            content_type,
+            headers: String::new(),
+            body: content.into(),
+            is_without_body: false,
+        }
+    }
+
+    /// The same, but the client has the file: 304, without a body (RFC 9110 §15.4.5).
+    pub fn not_modified(mut self) -> Self {
+        self.status = "304 Not Modified";
+        self.is_without_body = true;
+        self
     }
 
     /// Adds a header.
@@ -108,13 +158,21 @@ impl Answer {
     pub fn bytes(&self, is_head: bool) -> Vec<u8> {
         let Answer {
             status,
+            content_type,
             headers,
             body,
+            is_without_body,
         } = self;
         let length = body.len();
-        let body = if is_head { "" } else { body };
+        let body = if is_head || *is_without_body {
+            ""
+        } else {
+            body
+        };
+        // The format asks for nothing that a time in UTC lacks.
+        let date = OffsetDateTime::now_utc().format(DATE).unwrap_or_default();
         format!(
-            "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}"
+            "HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}"
         )
         .into_bytes()
     }
@@ -134,6 +192,47 @@ mod tests {
         assert_eq!(&text[head.length..], b"rest");
         assert_eq!(head.target, "/a?b=c");
         assert_eq!(head.header("x-Y"), Some("z"));
+    }
+
+    #[test]
+    fn a_target_may_be_a_whole_url() {
+        for (target, parted) in [
+            ("/a?b=c?d", ("/a", "b=c?d")),
+            ("/a?b=c://d", ("/a", "b=c://d")),
+            ("http://x:1/a?b=c", ("/a", "b=c")),
+            ("http://x", ("/", "")),
+            ("http://x?b=/c", ("/", "b=/c")),
+            ("*", ("*", "")),
+        ] {
+            let text = format!("GET {target} HTTP/1.1\r\n\r\n");
+            let head = Head::parse(text.as_bytes()).unwrap().unwrap();
+            assert_eq!(head.path_and_query(), parted);
+        }
+    }
+
+    #[test]
+    fn only_a_websocket_is_asked_for_as_one() {
+        for (header, asks) in [
+            ("Upgrade: WebSocket", true),
+            ("Upgrade: h2c, websocket", true),
+            ("sec-websocket-key: x", true),
+            ("Upgrade: h2c", false),
+            ("Connection: Upgrade", false),
+        ] {
+            let text = format!("GET / HTTP/1.1\r\n{header}\r\n\r\n");
+            let head = Head::parse(text.as_bytes()).unwrap().unwrap();
+            assert_eq!(head.asks_for_websocket(), asks, "{header}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_its_date() {
+        let answer = String::from_utf8(Answer::new("200 OK", "ok").bytes(false)).unwrap();
+        let (_, rest) = answer.split_once("\r\nDate: ").unwrap();
+        let shape = |c: char| if c.is_ascii_digit() { '0' } else { c };
+        let date: String = rest.chars().take(29).map(shape).collect();
+        let (day, month) = (&date[..3], &date[8..11]);
+        assert_eq!(date, format!("{day}, 00 {month} 0000 00:00:00 GMT"));
     }
 
     #[test]

@@ -1,0 +1,242 @@
+//! What 6552 answers to plain HTTP: the live page, push.js, `/healthz`, and the right status to
+//! everything else.
+//!
+//! Pure: a request's head in, an answer out. The client's own thread asks when a handshake turns
+//! out to be none. The files are part of the binary.
+
+use crate::client::http::{Answer, Head};
+
+/// A file that has a path of its own.
+struct Resource {
+    path: &'static str,
+    content_type: &'static str,
+    content: &'static str,
+    /// Of the content, for the entity tag.
+    hash: u64,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+static RESOURCES: [Resource; 6] = [
+    Resource::new("/", HTML, include_str!("page.html")),
+    Resource::new(
+        "/page.css",
+        "text/css; charset=utf-8",
+        include_str!("page.css"),
+    ),
+    Resource::new("/page.js", SCRIPT, include_str!("page.js")),
+    Resource::new("/commands.js", SCRIPT, include_str!("commands.js")),
+    Resource::new("/icon.svg", "image/svg+xml", include_str!("icon.svg")),
+    Resource::new(PUSH_JS, SCRIPT, include_str!("push.js")),
+];
+
+/// The one file that is meant for others' pages too.
+const PUSH_JS: &str = "/push.js";
+
+/// What the live page may do: load its own files and connect to its own host ('self' is that host's
+/// WebSocket as well, CSP Level 3). Messages come from anywhere, so text that becomes markup is
+/// refused by the browser itself, where it can.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// Whether the server is up, for whatever watches it.
+const HEALTH: &str = "/healthz";
+
+/// Where a GET is answered without end, and not from here.
+pub const EVENTS: &str = "/events";
+
+impl Resource {
+    const fn new(path: &'static str, content_type: &'static str, content: &'static str) -> Self {
+        Resource {
+            path,
+            content_type,
+            content,
+            hash: fnv1a(content.as_bytes()),
+        }
+    }
+
+    /// A strong one: it changes with any byte of the content.
+    fn entity_tag(&self) -> String {
+        format!("\"{:016x}\"", self.hash)
+    }
+
+    fn answer(&self, head: &Head) -> Answer {
+        let tag = self.entity_tag();
+        let mut answer = Answer::file(self.content_type, self.content)
+            .header("ETag", &tag)
+            // Kept, but asked for each time: after an update nobody runs yesterday's script.
+            .header("Cache-Control", "no-cache")
+            .header("X-Content-Type-Options", "nosniff")
+            .header("Referrer-Policy", "no-referrer");
+        if self.content_type == HTML {
+            answer = answer.header("Content-Security-Policy", POLICY);
+        }
+        if self.path == PUSH_JS {
+            answer = answer.header("Access-Control-Allow-Origin", "*");
+        }
+        match has(head, &tag) {
+            true => answer.not_modified(),
+            false => answer,
+        }
+    }
+}
+
+/// The answer to a request that is for no WebSocket.
+pub fn answer(head: &Head) -> Answer {
+    if head.minor_version > 0 && head.header("host").is_none() {
+        // RFC 9112 §3.2
+        return sentence("400 Bad Request", "An HTTP/1.1 request names its host.");
+    }
+    let (path, _) = head.path_and_query();
+    let resource = RESOURCES.iter().find(|resource| resource.path == path);
+    let is_allowed = matches!(&*head.method, "GET" | "HEAD");
+    match (resource, path) {
+        (Some(resource), _) if is_allowed => resource.answer(head),
+        (None, HEALTH) if is_allowed => {
+            sentence("200 OK", "ok").header("Cache-Control", "no-store")
+        }
+        (Some(_), _) | (None, HEALTH) => not_allowed("GET, HEAD"),
+        (None, EVENTS) => not_allowed("GET"),
+        (None, _) => sentence(
+            "404 Not Found",
+            "There is nothing at this path: the live page is at /, the script for pages at \
+             /push.js, events at /events, and a WebSocket may connect to any path.",
+        ),
+    }
+}
+
+fn not_allowed(methods: &str) -> Answer {
+    let words = "This path only answers to certain methods; messages are pushed by UDP.";
+    sentence("405 Method Not Allowed", words).header("Allow", methods)
+}
+
+fn sentence(status: &'static str, sentence: &str) -> Answer {
+    Answer::new(status, sentence).header("X-Content-Type-Options", "nosniff")
+}
+
+/// Whether the client has what has this entity tag (RFC 9110 §13.1.2: compared weakly).
+fn has(head: &Head, tag: &str) -> bool {
+    head.all("if-none-match")
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+}
+
+/// FNV-1a, 64 bits: the same in every build, and made by the compiler.
+const fn fnv1a(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut index = 0;
+    while index < bytes.len() {
+        hash = (hash ^ bytes[index] as u64).wrapping_mul(0x0100_0000_01b3);
+        index += 1;
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer's head, without its date, and body.
+    fn ask(request: &str) -> (String, String) {
+        let bytes = format!("{request}\r\n\r\n");
+        let head = Head::parse(bytes.as_bytes()).unwrap().unwrap();
+        let answer = answer(&head).bytes(head.method == "HEAD");
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let lines = head.split_inclusive("\r\n");
+        let head = lines.filter(|line| !line.starts_with("Date: ")).collect();
+        (head, body.to_owned())
+    }
+
+    fn get(path: &str, headers: &str) -> (String, String) {
+        ask(&format!("GET {path} HTTP/1.1\r\nHost: x{headers}"))
+    }
+
+    fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+        Some(lines.find(|line| line.0 == name)?.1)
+    }
+
+    #[test]
+    fn push_js_stays_small() {
+        let size = include_str!("push.js").len();
+        assert!(size < 6 << 10, "push.js has {size} bytes");
+    }
+
+    #[test]
+    fn every_file_comes_whole_and_with_its_type() {
+        for resource in &RESOURCES {
+            let (head, body) = get(resource.path, "");
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            assert_eq!(body, resource.content);
+            assert_eq!(header(&head, "Content-Type"), Some(resource.content_type));
+            assert_eq!(header(&head, "X-Content-Type-Options"), Some("nosniff"));
+            assert_eq!(header(&head, "Cache-Control"), Some("no-cache"));
+            let length = resource.content.len().to_string();
+            assert_eq!(header(&head, "Content-Length"), Some(&*length));
+            let is_public = header(&head, "Access-Control-Allow-Origin") == Some("*");
+            assert_eq!(is_public, resource.path == "/push.js");
+        }
+        let (head, _) = get("/", "");
+        assert_eq!(header(&head, "Content-Security-Policy"), Some(POLICY));
+        assert_eq!(get("/?school_id=2", "").0, head);
+        assert_eq!(get("http://x:6552/", "").0, head);
+        assert_eq!(get("http://x:6552?a=/b", "").0, head);
+    }
+
+    #[test]
+    fn who_has_the_file_is_not_sent_it_again() {
+        let (full, _) = get("/push.js", "");
+        let tag = header(&full, "ETag").unwrap();
+        for known in [tag, &format!("\"other\", W/{tag}"), "*"] {
+            let (head, body) = get("/push.js", &format!("\r\nIf-None-Match: {known}"));
+            assert!(head.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{head}");
+            assert_eq!(header(&head, "ETag"), Some(tag));
+            assert_eq!(
+                header(&head, "Content-Length"),
+                header(&full, "Content-Length")
+            );
+            assert_eq!(header(&head, "Access-Control-Allow-Origin"), Some("*"));
+            assert_eq!(body, "");
+        }
+        let (head, _) = get("/push.js", "\r\nIf-None-Match: \"other\", W/\"\"");
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        let others = RESOURCES.iter().filter(|r| r.entity_tag() == tag);
+        assert_eq!(others.count(), 1);
+    }
+
+    #[test]
+    fn head_is_get_without_the_body() {
+        for path in ["/", "/push.js", "/healthz", "/nowhere"] {
+            let (head, body) = ask(&format!("HEAD {path} HTTP/1.1\r\nHost: x"));
+            assert_eq!(head, get(path, "").0);
+            assert_eq!(body, "");
+        }
+    }
+
+    #[test]
+    fn all_else_gets_its_status() {
+        for (request, status) in [
+            ("GET /healthz HTTP/1.1\r\nHost: x", "200"),
+            ("GET / HTTP/1.0", "200"),
+            ("GET /push.js?v=2 HTTP/1.0", "200"),
+            ("GET / HTTP/1.1", "400"),
+            ("GET /push.js/ HTTP/1.0", "404"),
+            ("GET /../push.js HTTP/1.0", "404"),
+            ("POST /nowhere HTTP/1.0", "404"),
+            ("POST / HTTP/1.0", "405"),
+            ("OPTIONS /push.js HTTP/1.0", "405"),
+            ("DELETE /healthz HTTP/1.0", "405"),
+            ("HEAD /events HTTP/1.0", "405"),
+        ] {
+            let (head, _) = ask(request);
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            let allowed = header(&head, "Allow");
+            assert_eq!(allowed.is_some(), status == "405", "{head}");
+        }
+        assert_eq!(get("/healthz", "").1, "ok\n");
+    }
+}
