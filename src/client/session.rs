@@ -60,7 +60,7 @@ pub(super) fn run(
     logged!(
         Level::Debug,
         Kind::Handshake,
-        "handshake with {peer} failed: {}",
+        "no session with {peer}: {}",
         why.escape_debug()
     );
     if !answer.is_empty() {
