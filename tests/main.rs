@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod browser;
 mod common;
 mod hostile_clients;
 mod push;
