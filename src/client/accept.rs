@@ -13,6 +13,7 @@ use super::mailbox::{Dismissal, Limits, Mailbox};
 use super::parcel::Memory;
 use super::session;
 use crate::hub::Hub;
+use crate::os::Waker;
 
 /// Handshakes under way at most; with more, the oldest goes.
 pub const MAX_HANDSHAKES: usize = 1000;
@@ -71,10 +72,9 @@ impl Clients {
 
     /// The accept loop: until `stop` is closed and the listener shut.
     pub fn accept(self: &Arc<Self>, listener: &TcpListener, stop: &Receiver<()>) {
+        let mut spare = None;
         loop {
-            let accepted = listener
-                .accept()
-                .and_then(|(stream, peer)| self.welcome(stream, peer));
+            let accepted = self.accept_one(listener, &mut spare);
             if stop.try_recv() == Err(TryRecvError::Disconnected) {
                 return;
             }
@@ -93,9 +93,35 @@ impl Clients {
         }
     }
 
+    /// Waits for a connection. Its waker is there before: a client that is accepted with the last
+    /// descriptor would have to be turned away, one that is not waits in the backlog.
+    fn accept_one(
+        self: &Arc<Self>,
+        listener: &TcpListener,
+        spare: &mut Option<Waker>,
+    ) -> io::Result<()> {
+        let waker = match spare.take() {
+            Some(waker) => waker,
+            None => Waker::new()?,
+        };
+        match listener.accept() {
+            Ok((stream, peer)) => self.welcome(stream, peer, waker),
+            Err(error) => {
+                *spare = Some(waker);
+                Err(error)
+            }
+        }
+    }
+
     /// Starts a thread for a connection.
-    fn welcome(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
-        let mailbox = Arc::new(Mailbox::new(stream, self.limits, Arc::clone(&self.memory))?);
+    fn welcome(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        waker: Waker,
+    ) -> io::Result<()> {
+        let memory = Arc::clone(&self.memory);
+        let mailbox = Arc::new(Mailbox::new(stream, waker, self.limits, memory));
         let handshake = self.begin_handshake(Arc::clone(&mailbox));
         let running = self.begin_thread();
         thread::Builder::new()

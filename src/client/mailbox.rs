@@ -161,20 +161,17 @@ enum Sent {
 }
 
 impl<S: Outflow> Mailbox<S> {
-    /// An empty mailbox.
-    ///
-    /// # Errors
-    /// When there is no descriptor left for its waker.
-    pub fn new(socket: S, limits: Limits, memory: Arc<Memory>) -> io::Result<Self> {
+    /// An empty mailbox; `waker` wakes its owner.
+    pub fn new(socket: S, waker: Waker, limits: Limits, memory: Arc<Memory>) -> Self {
         // The bound is kept by counting: a bounded channel would allocate all its slots at once.
         let (sender, receiver) = unbounded();
-        Ok(Mailbox {
+        Mailbox {
             posts: sender,
             waiting: Waiting::default(),
             closing: AtomicBool::new(false),
             dismissal: AtomicU8::new(0),
             limits,
-            waker: Waker::new()?,
+            waker,
             memory,
             outlet: Mutex::new(Outlet {
                 posts: receiver,
@@ -187,7 +184,7 @@ impl<S: Outflow> Mailbox<S> {
                 accounted: 0,
             }),
             socket,
-        })
+        }
     }
 
     /// The client's socket, for its owner to read from.

@@ -58,7 +58,7 @@ fn mailbox(steps: impl IntoIterator<Item = Step>) -> Mailbox<Script> {
         steps: Mutex::new(steps.into_iter().collect()),
         ..Script::default()
     };
-    Mailbox::new(script, LIMITS, Arc::default()).unwrap()
+    Mailbox::new(script, Waker::new().unwrap(), LIMITS, Arc::default())
 }
 
 fn text(text: &str) -> Arc<Parcel> {
@@ -309,7 +309,7 @@ fn slots_of_those_who_are_behind_count_as_memory_until_they_are_gone() {
         steps: Mutex::new([Step::Full].into()),
         ..Script::default()
     };
-    let mailbox = Mailbox::new(script, LIMITS, Arc::clone(&memory)).unwrap();
+    let mailbox = Mailbox::new(script, Waker::new().unwrap(), LIMITS, Arc::clone(&memory));
     for _ in 0..3 {
         mailbox.post_text("x");
         mailbox.deliver();
@@ -338,7 +338,7 @@ fn racing_publishers_workers_and_owner_keep_order_and_framing() {
         bytes: usize::MAX,
     };
     let memory = Arc::new(Memory::default());
-    let mailbox = Mailbox::new(near, limits, Arc::clone(&memory)).unwrap();
+    let mailbox = Mailbox::new(near, Waker::new().unwrap(), limits, Arc::clone(&memory));
     let (jobs, worker) = crossbeam_channel::unbounded::<()>();
     let give_up = Instant::now() + Duration::from_secs(60);
 
