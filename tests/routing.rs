@@ -136,6 +136,17 @@ fn who_registers_more_than_20_times_a_second_is_closed() {
 }
 
 #[test]
+fn a_page_can_read_why_its_url_was_refused() {
+    let server = Server::start(&[]);
+    let mut client = server.connect_v1("/?a[b]=1");
+    let error = client.json();
+    assert_eq!(error["type"], "error");
+    let why = r#"the URL's query: "a" is neither a scalar nor an array of scalars"#;
+    assert_eq!(error["error"], why);
+    assert_eq!(client.close_code(), 1008);
+}
+
+#[test]
 fn a_url_that_cannot_be_read_is_refused_in_http() {
     let server = Server::start(&[]);
     for (target, why) in [

@@ -63,10 +63,7 @@ pub enum Failure {
 /// See [`Failure`].
 pub fn perform(mailbox: &Mailbox, rule: &Rule) -> Result<Visitor, Failure> {
     let (head, mut received) = read_head(mailbox, Instant::now() + DEADLINE)?;
-    let (wish, answer) = admit(&head, rule).map_err(|answer| {
-        let why = format!("{} {}: {}", head.method, head.target, answer.status());
-        Failure::Answer(answer.bytes(head.method == "HEAD"), why)
-    })?;
+    let (wish, answer) = admit(&head, rule)?;
     Ok(Visitor {
         wish,
         answer,
@@ -75,16 +72,33 @@ pub fn perform(mailbox: &Mailbox, rule: &Rule) -> Result<Visitor, Failure> {
 }
 
 /// What the client wants, and the answer's head; or the answer, if that is all it gets.
-fn admit(head: &Head, rule: &Rule) -> Result<(Wish, Vec<u8>), Answer> {
+fn admit(head: &Head, rule: &Rule) -> Result<(Wish, Vec<u8>), Failure> {
+    let refuse = |answer: Answer| {
+        let why = format!("{} {}: {}", head.method, head.target, answer.status());
+        Failure::Answer(answer.bytes(head.method == "HEAD"), why)
+    };
     let (path, query) = head.path_and_query();
     let is_events = head.method == "GET" && path == web::EVENTS && !head.asks_for_websocket();
     let (encoding, answer) = if is_events {
         (Encoding::Events, EVENTS.to_vec())
     } else {
-        upgrade(head)?
+        upgrade(head).map_err(refuse)?
     };
-    let registration = Registration::from_query(query, rule)
-        .map_err(|error| Answer::new("400 Bad Request", &format!("The URL's query: {error}.")))?;
+    let registration = match Registration::from_query(query, rule) {
+        Ok(registration) => registration,
+        Err(error) => {
+            let why = format!("the URL's query: {error}");
+            // A page cannot read the answer to a handshake that failed.
+            let Some(told) = encoding.error(&why) else {
+                return Err(refuse(bad_request(&format!("Refused, {why}."))));
+            };
+            let close = encoding.close(1008, "registration refused");
+            return Err(Failure::Answer(
+                [&answer, told.bytes(), close.bytes()].concat(),
+                why,
+            ));
+        }
+    };
     // A browser that reconnects by itself knows better than its URL.
     let since = match head.header("Last-Event-ID") {
         Some(id) if is_events => Some(id.to_owned()),

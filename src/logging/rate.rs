@@ -29,7 +29,7 @@ pub enum Kind {
     Dropped(u64),
     /// This many empty documents were dropped.
     Empty(u64),
-    /// A handshake failed.
+    /// A connection became no session.
     Handshake,
     /// A client said something that says nothing to us.
     ClientFrame,
@@ -145,7 +145,7 @@ impl Kind {
             Kind::Refused => format!("{more} more datagrams refused"),
             Kind::Dropped(_) => format!("the kernel dropped {amount} more datagrams"),
             Kind::Empty(_) => format!("dropped {amount} more empty documents"),
-            Kind::Handshake => format!("{more} more handshakes failed"),
+            Kind::Handshake => format!("{more} more connections without a session"),
             Kind::ClientFrame => format!("{more} more frames ignored"),
             Kind::Document => format!("{more} more documents"),
         })
