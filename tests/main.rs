@@ -11,6 +11,7 @@ mod bench;
 mod browser;
 mod common;
 mod hostile_clients;
+mod order;
 mod push;
 mod resume;
 mod routing;

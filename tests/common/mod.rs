@@ -1,18 +1,18 @@
 //! Starts the real binary on free ports, and stops it.
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+mod clients;
+mod tools;
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tungstenite::client::IntoClientRequest;
-use tungstenite::http::HeaderValue;
-use tungstenite::{Message, WebSocket};
+pub use clients::{Client, Listener, frames};
+pub use tools::{nc, php, php_push};
 
 /// The longest that anything may take that should take milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,8 +21,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Server {
     child: Child,
     pub clients: SocketAddr,
+    /// The first of the addresses where datagrams come in.
     pub publishers: SocketAddr,
+    pub all_publishers: Vec<SocketAddr>,
     pub directory: Directory,
+    log_path: PathBuf,
 }
 
 /// A directory of a test's own.
@@ -30,12 +33,7 @@ pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "udpush-test-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("udpush-test-{}-{}", std::process::id(), unique());
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).unwrap();
         Directory(path)
@@ -56,10 +54,29 @@ impl Drop for Directory {
     }
 }
 
-/// The binary under test: the one that scripts/test built, else cargo's.
+/// A number that no other test of this process has.
+fn unique() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    COUNT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A loopback address that nobody else uses: for the tests in which a port must be known before
+/// the server has it, so that none can be taken away in between.
+pub fn own_address() -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 + (unique() % 128) as u8, high, low)
+}
+
+/// The binary under test, the one that scripts/test built, else cargo's; with no settings but
+/// those that the test gives it.
 pub fn udpush() -> Command {
     let binary = std::env::var_os("UDPUSH_BINARY");
     let mut command = Command::new(binary.unwrap_or(env!("CARGO_BIN_EXE_udpush").into()));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("UDPUSH_") {
+            command.env_remove(name);
+        }
+    }
     command.stdin(Stdio::null());
     command
 }
@@ -86,59 +103,57 @@ impl Server {
     }
 
     /// With a command that may have more to it; it runs in a directory of its own.
-    pub fn start_command(mut command: Command) -> Server {
-        let directory = Directory::new();
-        let child = command
-            .current_dir(directory.path())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut server = Server {
-            child,
-            clients: ([0, 0, 0, 0], 0).into(),
-            publishers: ([0, 0, 0, 0], 0).into(),
-            directory,
-        };
+    pub fn start_command(command: Command) -> Server {
+        Server::start_in(Directory::new(), command, "udpush.log")
+    }
+
+    /// In a directory that may hold files already, with the log in this file of it: "stderr" is
+    /// where the standard error goes.
+    pub fn start_in(directory: Directory, command: Command, log: &str) -> Server {
+        let mut server = Server::spawn(directory, command, log);
         let line = server.wait_for_line("listening: clients on ");
-        let mut words = line.split(" on ").skip(1);
-        let mut address = || {
-            words
-                .next()
-                .unwrap()
-                .split(' ')
-                .next()
-                .unwrap()
-                .parse()
-                .unwrap()
-        };
-        server.clients = address();
-        server.publishers = address();
+        let (_, addresses) = line.split_once("clients on ").unwrap();
+        let (clients, publishers) = addresses.split_once(" (tcp), publishers on ").unwrap();
+        let publishers = publishers.strip_suffix(" (udp)").unwrap();
+        server.clients = clients.parse().unwrap();
+        let publishers = publishers.split(" and ").map(|a| a.parse().unwrap());
+        server.all_publishers = publishers.collect();
+        server.publishers = server.all_publishers[0];
         server
     }
 
-    pub fn log_path(&self) -> PathBuf {
-        self.directory.file("udpush.log")
+    fn spawn(directory: Directory, mut command: Command, log: &str) -> Server {
+        let stderr = File::create(directory.file("stderr")).unwrap();
+        let child = command.current_dir(directory.path()).stderr(stderr).spawn();
+        Server {
+            child: child.unwrap(),
+            clients: ([0, 0, 0, 0], 0).into(),
+            publishers: ([0, 0, 0, 0], 0).into(),
+            all_publishers: Vec::new(),
+            log_path: directory.file(log),
+            directory,
+        }
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        fs::read_to_string(&self.log_path).unwrap_or_default()
+    }
+
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.directory.file("stderr")).unwrap()
     }
 
     /// The first line of the log that holds these words.
     pub fn wait_for_line(&mut self, words: &str) -> String {
         eventually(words, || {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                let mut stderr = String::new();
-                let _ = self
-                    .child
-                    .stderr
-                    .take()
-                    .map(|mut s| s.read_to_string(&mut stderr));
-                panic!("udpush has ended, {status}: {stderr}");
-            }
+            // Asked first: what a process that has ended wrote is there.
+            let ended = self.child.try_wait().unwrap();
             let log = self.log();
-            let line = log.lines().find(|line| line.contains(words))?;
-            Some(line.to_owned())
+            let line = log.lines().find(|line| line.contains(words));
+            if let (None, Some(status)) = (line, ended) {
+                panic!("udpush has ended, {status}: {}", self.stderr());
+            }
+            line.map(str::to_owned)
         })
     }
 
@@ -162,6 +177,13 @@ impl Server {
         eventually("the end of udpush", || self.ended())
     }
 
+    /// Ends it in order, so that its log is complete, and returns the log.
+    pub fn stop(&mut self) -> String {
+        self.signal("TERM");
+        assert_eq!(self.wait().code(), Some(0));
+        self.log()
+    }
+
     /// Publishes from a socket of the test's own.
     pub fn push(&self, datagram: impl AsRef<[u8]>) {
         publisher()
@@ -182,6 +204,16 @@ impl Server {
     pub fn connect_many(&self, count: usize) -> Vec<Client> {
         (0..count).map(|_| self.connect()).collect()
     }
+
+    /// How many datagrams may be sent at once so that the kernel drops none, even if the server
+    /// does not get to run meanwhile: Debian's default buffer holds 256 small ones.
+    pub fn burst(&self) -> usize {
+        if self.log().contains("a burst may overflow it") {
+            200
+        } else {
+            500
+        }
+    }
 }
 
 impl Drop for Server {
@@ -201,82 +233,4 @@ pub fn publisher() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
-}
-
-/// A WebSocket client that waits at most [`PATIENCE`].
-pub struct Client(pub WebSocket<TcpStream>);
-
-impl Client {
-    /// Has joined when this returns: the 101 response and the route are one step.
-    pub fn connect(server: SocketAddr, target: &str) -> Client {
-        let stream = TcpStream::connect(server).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let url = format!("ws://{server}{target}");
-        let (socket, _) = tungstenite::client(url, stream).unwrap();
-        Client(socket)
-    }
-
-    /// The same with the subprotocol `udpush.v1`.
-    pub fn connect_v1(server: SocketAddr, target: &str) -> Client {
-        let stream = TcpStream::connect(server).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut request = format!("ws://{server}{target}")
-            .into_client_request()
-            .unwrap();
-        let protocol = HeaderValue::from_static("udpush.v1");
-        request
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", protocol);
-        let (socket, _) = tungstenite::client(request, stream).unwrap();
-        Client(socket)
-    }
-
-    /// The next text frame as JSON.
-    pub fn json(&mut self) -> Value {
-        serde_json::from_str(&self.text()).unwrap()
-    }
-
-    /// Sends a text frame.
-    pub fn say(&mut self, text: &str) {
-        self.0.send(Message::text(text)).unwrap();
-    }
-
-    /// The next text frame.
-    pub fn text(&mut self) -> String {
-        loop {
-            match self.0.read().expect("a text frame") {
-                Message::Text(text) => return text.as_str().to_owned(),
-                Message::Ping(_) => {}
-                other => panic!("not a text frame: {other:?}"),
-            }
-        }
-    }
-
-    /// The code of the close frame that comes next.
-    pub fn close_code(&mut self) -> u16 {
-        loop {
-            match self.0.read().expect("a close frame") {
-                Message::Close(frame) => return frame.expect("a code").code.into(),
-                Message::Ping(_) | Message::Text(_) => {}
-                other => panic!("not a close frame: {other:?}"),
-            }
-        }
-    }
-
-    /// Sends raw bytes past the protocol.
-    pub fn send_raw(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).unwrap();
-    }
-
-    /// Reads until the server has closed the connection, whatever it says before.
-    pub fn wait_for_end(&mut self) {
-        loop {
-            match self.0.get_mut().read(&mut [0; 4096]) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return,
-                Err(error) => panic!("no end: {error}"),
-            }
-        }
-    }
 }

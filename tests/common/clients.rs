@@ -1,0 +1,194 @@
+//! Clients that the tests themselves are: one that speaks WebSocket, one that takes the bytes.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::Value;
+use tungstenite::client::IntoClientRequest;
+use tungstenite::http::HeaderValue;
+use tungstenite::{Message, WebSocket};
+
+use super::PATIENCE;
+
+/// A WebSocket client that waits at most [`PATIENCE`].
+pub struct Client(pub WebSocket<TcpStream>);
+
+impl Client {
+    /// Has joined when this returns: the 101 response and the route are one step.
+    pub fn connect(server: SocketAddr, target: &str) -> Client {
+        let stream = TcpStream::connect(server).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let url = format!("ws://{server}{target}");
+        let (socket, _) = tungstenite::client(url, stream).unwrap();
+        Client(socket)
+    }
+
+    /// The same with the subprotocol `udpush.v1`.
+    pub fn connect_v1(server: SocketAddr, target: &str) -> Client {
+        let stream = TcpStream::connect(server).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut request = format!("ws://{server}{target}")
+            .into_client_request()
+            .unwrap();
+        let protocol = HeaderValue::from_static("udpush.v1");
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", protocol);
+        let (socket, _) = tungstenite::client(request, stream).unwrap();
+        Client(socket)
+    }
+
+    /// The next text frame as JSON.
+    pub fn json(&mut self) -> Value {
+        serde_json::from_str(&self.text()).unwrap()
+    }
+
+    /// Sends a text frame.
+    pub fn say(&mut self, text: &str) {
+        self.0.send(Message::text(text)).unwrap();
+    }
+
+    /// The next text frame.
+    pub fn text(&mut self) -> String {
+        loop {
+            match self.0.read().expect("a text frame") {
+                Message::Text(text) => return text.as_str().to_owned(),
+                Message::Ping(_) => {}
+                other => panic!("not a text frame: {other:?}"),
+            }
+        }
+    }
+
+    /// The code of the close frame that comes next.
+    pub fn close_code(&mut self) -> u16 {
+        loop {
+            match self.0.read().expect("a close frame") {
+                Message::Close(frame) => return frame.expect("a code").code.into(),
+                Message::Ping(_) | Message::Text(_) => {}
+                other => panic!("not a close frame: {other:?}"),
+            }
+        }
+    }
+
+    /// Sends raw bytes past the protocol.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.0.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Reads until the server has closed the connection, whatever it says before.
+    pub fn wait_for_end(&mut self) {
+        loop {
+            match self.0.get_mut().read(&mut [0; 4096]) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return,
+                Err(error) => panic!("no end: {error}"),
+            }
+        }
+    }
+}
+
+/// A client that takes the server's bytes as they come: millions of frames are quickly compared,
+/// and nothing can be mended on the way.
+pub struct Listener(BufReader<TcpStream>);
+
+impl Listener {
+    /// What a client sends first.
+    pub const HANDSHAKE: &'static [u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// Has joined when this returns. It answers no pings: the server is to have a long heartbeat.
+    pub fn connect(server: SocketAddr) -> Listener {
+        Listener::over(TcpStream::connect(server).unwrap())
+    }
+
+    /// The same over a connection that was prepared in some way.
+    pub fn over(mut stream: TcpStream) -> Listener {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(Self::HANDSHAKE).unwrap();
+        let mut listener = Listener(BufReader::with_capacity(64 << 10, stream));
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            listener.0.read_exact(&mut byte).expect("a 101 response");
+            head.push(byte[0]);
+        }
+        assert!(
+            head.starts_with(b"HTTP/1.1 101 "),
+            "{}",
+            head.escape_ascii()
+        );
+        listener
+    }
+
+    /// Reads as many bytes as these, and they are these.
+    pub fn expect(&mut self, bytes: &[u8]) {
+        let mut read = [0; 16 << 10];
+        for expected in bytes.chunks(read.len()) {
+            let read = &mut read[..expected.len()];
+            self.0.read_exact(read).expect("more frames");
+            if read != expected {
+                let at = (0..read.len()).find(|at| read[*at] != expected[*at]);
+                let from = at.unwrap().saturating_sub(20);
+                let end = (from + 60).min(read.len());
+                panic!(
+                    "not what was pushed: {} instead of {}",
+                    read[from..end].escape_ascii(),
+                    expected[from..end].escape_ascii()
+                );
+            }
+        }
+    }
+
+    /// The next frame: its first byte and its payload.
+    pub fn frame(&mut self) -> (u8, Vec<u8>) {
+        let mut header = [0; 2];
+        self.0.read_exact(&mut header).expect("a frame");
+        let length = match header[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.0.read_exact(&mut length).unwrap();
+                u16::from_be_bytes(length).into()
+            }
+            127 => {
+                let mut length = [0; 8];
+                self.0.read_exact(&mut length).unwrap();
+                u64::from_be_bytes(length) as usize
+            }
+            length => length.into(),
+        };
+        let mut payload = vec![0; length];
+        self.0.read_exact(&mut payload).expect("a whole frame");
+        (header[0], payload)
+    }
+
+    /// The next text, or the code of the close frame.
+    pub fn text(&mut self) -> Result<String, u16> {
+        match self.frame() {
+            (0x81, text) => Ok(String::from_utf8(text).unwrap()),
+            (0x88, close) => Err(u16::from_be_bytes([close[0], close[1]])),
+            (other, _) => panic!("neither text nor close: {other:x}"),
+        }
+    }
+}
+
+/// What these documents are on the wire (RFC 6455 §5.2: final text frames, not masked).
+pub fn frames(documents: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for document in documents {
+        let document = document.as_ref();
+        bytes.push(0x81);
+        match document.len() {
+            length @ 0..126 => bytes.push(length as u8),
+            length @ 126..65_536 => {
+                bytes.push(126);
+                bytes.extend((length as u16).to_be_bytes());
+            }
+            length => {
+                bytes.push(127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(document);
+    }
+    bytes
+}

@@ -1,0 +1,66 @@
+//! The tools that publishers use: nc and PHP, the real ones.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
+
+use super::Directory;
+
+/// Runs a command to its end with this standard input: a file, so that no pipe can cut it.
+pub fn run_with_input(command: &mut Command, input: &[u8]) -> Output {
+    let directory = Directory::new();
+    let file = directory.file("input");
+    fs::write(&file, input).unwrap();
+    let child = command
+        .stdin(File::open(file).unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    child.unwrap().wait_with_output().unwrap()
+}
+
+/// What OpenBSD's nc, which Debian calls so, prints when it pushes this.
+pub fn nc(flags: &[&str], publishers: SocketAddr, input: &[u8]) -> String {
+    let mut command = Command::new("nc.openbsd");
+    command.arg("-u").args(flags);
+    command.arg(publishers.ip().to_string());
+    command.arg(publishers.port().to_string());
+    output_of(&mut command, input)
+}
+
+/// What this PHP code prints; it reads the input from STDIN.
+pub fn php(code: &str, arguments: &[&str], input: &[u8]) -> String {
+    // Errors are to be seen, and nothing else may add to the output.
+    let mut command = Command::new("php");
+    command.args(["-n", "-d", "display_errors=stderr", "-r", code, "--"]);
+    command.args(arguments);
+    output_of(&mut command, input)
+}
+
+/// Pushes as a PHP script does, with `open`: stream_socket_client or fsockopen.
+pub fn php_push(open: &str, publishers: SocketAddr, document: &[u8]) {
+    let code = match open {
+        "stream_socket_client" => "$s = stream_socket_client('udp://'.$argv[1].':'.$argv[2]);",
+        "fsockopen" => "$s = fsockopen('udp://'.$argv[1], (int) $argv[2]);",
+        _ => panic!("no way to open a socket: {open}"),
+    };
+    let code = format!("{code} echo fwrite($s, stream_get_contents(STDIN));");
+    let host = match publishers {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    let port = publishers.port().to_string();
+    let written = php(&code, &[&host, &port], document);
+    assert_eq!(written, document.len().to_string());
+}
+
+fn output_of(command: &mut Command, input: &[u8]) -> String {
+    let output = run_with_input(command, input);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && errors.is_empty(),
+        "{command:?}: {}: {errors}",
+        output.status
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
