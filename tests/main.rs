@@ -10,9 +10,11 @@
 mod bench;
 mod browser;
 mod common;
+mod empty;
 mod hostile_clients;
 mod order;
 mod push;
+mod refusals;
 mod resume;
 mod routing;
 mod scripts;
