@@ -1,6 +1,9 @@
 //! SIGINT and SIGTERM: everyone is told, what has come is delivered, the exit status is right.
 
-use crate::common::{Server, eventually};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::common::{Listener, Server, eventually, publisher};
 
 #[test]
 fn everyone_gets_close_1001_and_what_was_pushed_before() {
@@ -46,4 +49,80 @@ fn a_closed_terminal_does_nothing() {
     assert_eq!(client.close_code(), 1001);
     drop(client);
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn under_load_everyone_gets_close_1001_after_whole_messages_in_order() {
+    let mut server = Server::start(&["--heartbeat", "3600"]);
+    let listeners: Vec<_> = (0..100)
+        .map(|_| Listener::connect(server.clients))
+        .collect();
+    let slowest = AtomicUsize::new(0);
+    let stopped = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (slowest, stopped) = (&slowest, &stopped);
+        let clients: Vec<_> = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(place, mut listener)| {
+                scope.spawn(move || {
+                    let mut count = 0;
+                    loop {
+                        match listener.text() {
+                            Ok(text) => assert_eq!(text, format!("[{count}]")),
+                            Err(code) => return (code, count),
+                        }
+                        count += 1;
+                        if place == 0 {
+                            slowest.store(count, Ordering::Release);
+                        }
+                    }
+                })
+            })
+            .collect();
+        let publishers = server.publishers;
+        let burst = server.burst();
+        scope.spawn(move || {
+            let socket = publisher();
+            // Never so far ahead that the kernel would drop any.
+            for number in 0.. {
+                while number >= slowest.load(Ordering::Acquire) + burst {
+                    if stopped.load(Ordering::Acquire) {
+                        return;
+                    }
+                    thread::yield_now();
+                }
+                let document = format!("[{number}]");
+                socket.send_to(document.as_bytes(), publishers).unwrap();
+            }
+        });
+        eventually("a load", || {
+            (slowest.load(Ordering::Acquire) > 2000).then_some(())
+        });
+        server.signal("TERM");
+        let ends: Vec<_> = clients.into_iter().map(|c| c.join().unwrap()).collect();
+        stopped.store(true, Ordering::Release);
+        // All the same: whatever was published reached everyone.
+        assert!(ends[0].1 > 2000);
+        assert_eq!(ends, vec![(1001, ends[0].1); 100]);
+    });
+    assert_eq!(server.wait().code(), Some(0));
+    // Sums of what was too much to be written may follow.
+    let log = server.log();
+    assert!(log.contains(" closed: the server stops ("), "{log}");
+    assert!(log.contains("] stopped\n"), "{log}");
+}
+
+#[test]
+fn who_is_in_the_middle_of_a_handshake_does_not_hold_the_stop_up() {
+    let mut server = Server::start(&[]);
+    let _silent = std::net::TcpStream::connect(server.clients).unwrap();
+    // Accepted in order: it is in its handshake when the next one has joined.
+    let mut client = server.connect();
+    server.signal("TERM");
+    assert_eq!(client.close_code(), 1001);
+    drop(client);
+    assert_eq!(server.wait().code(), Some(0));
+    let log = server.log();
+    assert!(!log.contains("did not leave in time"), "{log}");
 }

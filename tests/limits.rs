@@ -1,0 +1,101 @@
+//! Counts and times that have a bound, and what happens there.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::common::{Listener, PATIENCE, Server};
+
+/// Asks to be a client, and reads the answer to its end.
+fn refusal(server: &Server) -> String {
+    let mut stream = TcpStream::connect(server.clients).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(Listener::HANDSHAKE).unwrap();
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .expect("an end, not a reset");
+    answer
+}
+
+#[test]
+fn one_client_too_many_gets_503_and_a_place_is_free_again_when_one_has_left() {
+    let mut server = Server::start(&["--max-clients", "2", "--log-level", "debug"]);
+    let first = server.connect();
+    let mut second = server.connect();
+    for _ in 0..3 {
+        let answer = refusal(&server);
+        assert!(
+            answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
+            "{answer}"
+        );
+        assert!(answer.contains("\r\nRetry-After: 5\r\n"), "{answer}");
+        assert!(
+            answer.ends_with("connected: try again later.\n"),
+            "{answer}"
+        );
+    }
+    server.wait_for_line("failed: As many clients as are allowed are connected");
+    drop(first);
+    server.wait_for_line("client 1 closed: gone without a close frame (1 online)");
+    // Those who were refused have no number.
+    let mut third = server.connect();
+    server.wait_for_line("client 3 connected from ");
+    server.push("1");
+    for client in [&mut second, &mut third] {
+        assert_eq!(client.text(), "1");
+    }
+}
+
+#[test]
+fn a_handshake_that_does_not_end_is_answered_after_its_deadline() {
+    let server = Server::start(&[]);
+    let mut stream = TcpStream::connect(server.clients).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: ").unwrap();
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .expect("an end, not a reset");
+    assert!(
+        answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_head_of_8_kib_is_read_and_one_that_is_longer_is_not() {
+    let server = Server::start(&[]);
+    for (length, status) in [(8192, "101 "), (8193, "431 ")] {
+        let handshake = String::from_utf8(Listener::HANDSHAKE.to_vec()).unwrap();
+        let filling = "x".repeat(length - handshake.len());
+        let request = handshake.replace("Host: x", &format!("Host: x{filling}"));
+        assert_eq!(request.len(), length);
+        let mut stream = TcpStream::connect(server.clients).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 13];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&answer),
+            format!("HTTP/1.1 {status}")
+        );
+    }
+}
+
+#[test]
+fn a_frame_of_16_kib_is_heard_and_one_that_is_larger_is_not() {
+    let mut server = Server::start(&["--log-level", "debug"]);
+    let mut client = server.connect();
+    for (length, is_allowed) in [(16_384u16, true), (16_385, false)] {
+        let mut frame = vec![0x81, 0xfe];
+        frame.extend(length.to_be_bytes());
+        frame.extend([0; 4]);
+        frame.extend(vec![b'x'; length.into()]);
+        client.send_raw(&frame);
+        if is_allowed {
+            server.wait_for_line("client 1 said what says nothing here: xxx");
+        } else {
+            assert_eq!(client.close_code(), 1009);
+        }
+    }
+}
