@@ -9,6 +9,7 @@
 
 mod bench;
 mod browser;
+mod command_line;
 mod common;
 mod empty;
 mod hostile_clients;

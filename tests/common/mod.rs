@@ -122,6 +122,25 @@ impl Server {
         server
     }
 
+    /// With addresses that are known beforehand, and perhaps without a log to tell of them.
+    pub fn start_at(
+        clients: SocketAddr,
+        publishers: SocketAddr,
+        mut command: Command,
+        log: &str,
+    ) -> Server {
+        command.args(["--listen", &clients.to_string()]);
+        command.args(["--publish", &publishers.to_string()]);
+        let mut server = Server::spawn(Directory::new(), command, log);
+        server.clients = clients;
+        server.publishers = publishers;
+        server.all_publishers = vec![publishers];
+        eventually("a server that listens", || {
+            std::net::TcpStream::connect(clients).ok()
+        });
+        server
+    }
+
     fn spawn(directory: Directory, mut command: Command, log: &str) -> Server {
         let stderr = File::create(directory.file("stderr")).unwrap();
         let child = command.current_dir(directory.path()).stderr(stderr).spawn();
@@ -133,6 +152,10 @@ impl Server {
             log_path: directory.file(log),
             directory,
         }
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.log_path.clone()
     }
 
     pub fn log(&self) -> String {
