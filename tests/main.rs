@@ -14,6 +14,8 @@ mod common;
 mod empty;
 mod hostile_clients;
 mod limits;
+mod log_file;
+mod log_lines;
 mod order;
 mod push;
 mod refusals;
