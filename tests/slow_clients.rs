@@ -1,24 +1,9 @@
 //! Clients that stop reading, or living: they are closed at their bounds, and nobody else notices.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
-
-use crate::common::{Client, Listener, Server, eventually};
-
-/// A connection whose receive buffer is so small that the server's side is soon full.
-fn narrow_connection(server: SocketAddr) -> TcpStream {
-    let family = AddressFamily::Inet;
-    let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    // Before connecting, or the window is wider already.
-    socket::setsockopt(&fd.as_fd(), sockopt::RcvBuf, &4096).unwrap();
-    let address = SockaddrStorage::from(server);
-    socket::connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &address).unwrap();
-    TcpStream::from(fd)
-}
+use crate::common::{Client, Listener, Server, eventually, udpush_under};
 
 /// A document of 4 KB with a number in front.
 fn numbered(number: usize) -> String {
@@ -57,7 +42,7 @@ fn number_before(word: &str, line: &str) -> usize {
 fn closed_at_its_bound(flags: &[&str], is_over: impl Fn(usize, usize) -> bool) {
     let flags = [flags, &["--heartbeat", "3600"]].concat();
     let server = Server::start(&flags);
-    let mut stuck = Listener::over(narrow_connection(server.clients));
+    let mut stuck = Listener::connect_narrow(server.clients);
     let mut witnesses: Vec<_> = (0..3).map(|_| Listener::connect(server.clients)).collect();
     let (line, count) = push_until(&server, &mut witnesses, "client 1 closed: ");
     let (messages, bytes) = (
@@ -103,7 +88,7 @@ fn a_client_that_stops_reading_is_closed_when_too_many_bytes_wait() {
 #[test]
 fn a_client_that_reads_slowly_but_reads_is_not_closed() {
     let server = Server::start(&["--heartbeat", "3600"]);
-    let mut slow = Listener::over(narrow_connection(server.clients));
+    let mut slow = Listener::connect_narrow(server.clients);
     let mut witness = [Listener::connect(server.clients)];
     let mut heard = 0;
     // The default bound is 1 MiB: it is behind by half of that again and again.
@@ -123,20 +108,27 @@ fn a_client_that_reads_slowly_but_reads_is_not_closed() {
 struct Browser(Child);
 
 impl Browser {
-    fn start(server: &Server) -> (Browser, impl Iterator<Item = String> + use<>) {
+    /// Connects from `address`; `wrapper` is a command that becomes PHP.
+    fn start(
+        server: &Server,
+        address: &str,
+        wrapper: &[&str],
+    ) -> (Browser, impl Iterator<Item = String> + use<>) {
         let code = r#"
-            $s = stream_socket_client('tcp://'.$argv[1]);
-            fwrite($s, $argv[2]);
+            $from = stream_context_create(['socket' => ['bindto' => $argv[2].':0']]);
+            $s = stream_socket_client('tcp://'.$argv[1], $errno, $error, 20, STREAM_CLIENT_CONNECT, $from);
+            fwrite($s, $argv[3]);
             while (($line = fgets($s)) !== "\r\n");
             while (($header = fread($s, 2)) !== '') {
                 // Pings are the only frames that come.
                 fwrite($s, "\x8a\x80\0\0\0\0");
                 echo "ping\n";
             }"#;
-        let handshake = str::from_utf8(Listener::HANDSHAKE).unwrap();
-        let child = Command::new("php")
-            .args(["-n", "-r", code, "--", &server.clients.to_string()])
-            .arg(handshake)
+        let words = [wrapper, &["php", "-n", "-r", code, "--"]].concat();
+        let child = Command::new(words[0])
+            .args(&words[1..])
+            .args([&server.clients.to_string(), address])
+            .arg(str::from_utf8(Listener::HANDSHAKE).unwrap())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn();
@@ -162,7 +154,7 @@ impl Drop for Browser {
 #[test]
 fn a_browser_whose_process_is_stopped_is_closed_after_two_heartbeats() {
     let mut server = Server::start(&["--heartbeat", "1"]);
-    let (browser, mut pings) = Browser::start(&server);
+    let (browser, mut pings) = Browser::start(&server, "127.0.0.1", &[]);
     // It lives for longer than two heartbeats: what follows is due to the stop.
     for _ in 0..4 {
         pings.next().expect("a ping");
@@ -177,7 +169,7 @@ fn a_browser_whose_process_is_stopped_is_closed_after_two_heartbeats() {
 #[test]
 fn a_process_that_is_killed_is_gone_at_once() {
     let mut server = Server::start(&["--heartbeat", "1"]);
-    let (browser, mut pings) = Browser::start(&server);
+    let (browser, mut pings) = Browser::start(&server, "127.0.0.1", &[]);
     pings.next().expect("a ping");
     browser.signal("KILL");
     let line = server.wait_for_line("client 1 closed: ");
@@ -185,4 +177,50 @@ fn a_process_that_is_killed_is_gone_at_once() {
         line.ends_with("closed: gone without a close frame (0 online)"),
         "{line}"
     );
+}
+
+#[test]
+fn a_browser_that_vanishes_without_a_fin_is_closed_after_two_heartbeats() {
+    // A network of its own, in which an address can vanish and every packet with it.
+    if !run(&["unshare", "-Urn", "true"]) {
+        eprintln!("this machine allows no namespaces: nothing to test");
+        return;
+    }
+    let prepare = "ip link set lo up && ip address add 10.9.9.1/32 dev lo && exec \"$@\"";
+    let mut command = udpush_under(&["unshare", "-Urn", "sh", "-c", prepare, "sh"]);
+    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
+    command.args(["--heartbeat", "1"]);
+    let mut server = Server::start_command(command);
+    let target = server.pid().to_string();
+    let enter = [
+        "nsenter",
+        "--preserve-credentials",
+        "-U",
+        "-n",
+        "-t",
+        &target,
+    ];
+    let (_browser, mut pings) = Browser::start(&server, "10.9.9.1", &enter);
+    for _ in 0..4 {
+        pings.next().expect("a ping");
+    }
+    let delete = ["ip", "address", "del", "10.9.9.1/32", "dev", "lo"];
+    assert!(run(&[&enter[..], &delete].concat()));
+    // Which of the two limits is seen first is a matter of luck: that of pings that were not
+    // answered, or that of bytes that were not acknowledged.
+    let line = server.wait_for_line("client 1 closed: ");
+    let why = line.split_once("closed: ").unwrap().1;
+    assert!(
+        why == "no sign of life for 2 s (0 online)" || why.starts_with("connection lost: "),
+        "{line}"
+    );
+    let port = server.publishers.port().to_string();
+    let push = format!("echo 1 | nc.openbsd -u -q0 127.0.0.1 {port}");
+    assert!(run(&[&enter[..], &["sh", "-c", &push]].concat()));
+    server.wait_for_line("1 bytes, for 0 clients");
+}
+
+fn run(words: &[&str]) -> bool {
+    let status = Command::new(words[0]).args(&words[1..]).status();
+    status.is_ok_and(|status| status.success())
 }

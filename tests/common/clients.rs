@@ -2,7 +2,9 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
 use serde_json::Value;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
@@ -101,8 +103,17 @@ impl Listener {
         Listener::over(TcpStream::connect(server).unwrap())
     }
 
-    /// The same over a connection that was prepared in some way.
-    pub fn over(mut stream: TcpStream) -> Listener {
+    /// The same with a receive buffer so small that the server's side is soon full.
+    pub fn connect_narrow(server: SocketAddr) -> Listener {
+        let family = AddressFamily::Inet;
+        let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        // Before connecting, or the window is wider already.
+        socket::setsockopt(&fd, sockopt::RcvBuf, &4096).unwrap();
+        socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(server)).unwrap();
+        Listener::over(TcpStream::from(fd))
+    }
+
+    fn over(mut stream: TcpStream) -> Listener {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(Self::HANDSHAKE).unwrap();
         let mut listener = Listener(BufReader::with_capacity(64 << 10, stream));
@@ -118,6 +129,11 @@ impl Listener {
             head.escape_ascii()
         );
         listener
+    }
+
+    /// Sends raw bytes past the protocol, and says whether that is still possible.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> bool {
+        self.0.get_mut().write_all(bytes).is_ok()
     }
 
     /// Reads as many bytes as these, and they are these.

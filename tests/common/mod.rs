@@ -4,12 +4,15 @@ mod clients;
 mod tools;
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 pub use clients::{Client, Listener, frames};
 pub use tools::{nc, php, php_push};
@@ -61,17 +64,42 @@ fn unique() -> u32 {
 }
 
 /// A loopback address that nobody else uses: for the tests in which a port must be known before
-/// the server has it, so that none can be taken away in between.
+/// the server has it, so that none can be taken away in between. The port is to be one that nobody
+/// has on all addresses: not udpush's own, and none that the kernel gives out.
 pub fn own_address() -> Ipv4Addr {
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 + (unique() % 128) as u8, high, low)
 }
 
+/// The tests have hundreds of clients at a time; 1,024 descriptors, as many systems allow at first,
+/// are too few for all of them.
+fn allow_descriptors() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(8192)), hard).unwrap();
+    });
+}
+
 /// The binary under test, the one that scripts/test built, else cargo's; with no settings but
 /// those that the test gives it.
 pub fn udpush() -> Command {
+    udpush_under(&[])
+}
+
+/// The same as the last argument of another command, which becomes it.
+pub fn udpush_under(wrapper: &[&str]) -> Command {
+    allow_descriptors();
     let binary = std::env::var_os("UDPUSH_BINARY");
-    let mut command = Command::new(binary.unwrap_or(env!("CARGO_BIN_EXE_udpush").into()));
+    let binary = binary.unwrap_or(env!("CARGO_BIN_EXE_udpush").into());
+    let mut command = match wrapper {
+        [] => Command::new(binary),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("UDPUSH_") {
             command.env_remove(name);
@@ -136,7 +164,8 @@ impl Server {
         server.publishers = publishers;
         server.all_publishers = vec![publishers];
         eventually("a server that listens", || {
-            std::net::TcpStream::connect(clients).ok()
+            assert_eq!(server.ended(), None, "{}", server.stderr());
+            TcpStream::connect(clients).ok()
         });
         server
     }
