@@ -122,6 +122,7 @@ fn what_php_calls_empty_is_dropped_without_a_word_and_nothing_else() {
     assert_eq!(reply.kind(), io::ErrorKind::WouldBlock);
     // What the machine lacks may be said before.
     let log = server.stop();
+    eprintln!("{log}");
     let (_, log) = log.split_once("listening").unwrap();
     for word in ["WARN", "ERROR", "refused", "empty"] {
         assert!(!log.contains(word), "{log}");
@@ -138,6 +139,7 @@ fn nothing_at_all_is_empty_too() {
     server.push("0 1 null 2 {}");
     assert_eq!(client.text(), "1");
     assert_eq!(client.text(), "2");
+    drop(client);
     let log = server.stop();
     assert_eq!(
         log.matches("dropped 1 empty documents from 127.0.0.1:")

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::common::{Client, PATIENCE, Server};
+use crate::common::{Client, Listener, PATIENCE, Server};
 
 /// Sends raw bytes, and reads all that comes until the server closes.
 fn conversation(server: &Server, bytes: &[u8]) -> String {
@@ -102,4 +102,92 @@ fn a_client_that_says_nothing_for_two_heartbeats_is_closed() {
     server.wait_for_line("client 1 closed: no sign of life for 2 s (1 online)");
     server.push("\"still there\"");
     assert_eq!(reader.join().unwrap(), "\"still there\"");
+}
+
+#[test]
+fn a_flood_of_pings_whose_pongs_nobody_reads_is_closed_at_the_bound() {
+    let mut server = Server::start(&["--heartbeat", "3600", "--queue", "16"]);
+    let mut witness = server.connect();
+    let mut flood = Listener::connect_narrow(server.clients);
+    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
+    ping.extend([b'x'; 125]);
+    // Until the server has closed the connection.
+    while flood.send_raw(&ping) {}
+    let line = server.wait_for_line("client 2 closed: too slow: ");
+    assert!(line.ends_with(" (1 online)"), "{line}");
+    server.push("1");
+    assert_eq!(witness.text(), "1");
+}
+
+#[test]
+fn a_message_in_many_fragments_is_bounded_as_a_whole() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    // A text of 20 × 1,000 bytes.
+    for fragment in 0..20 {
+        let first_byte = if fragment == 0 { 0x01 } else { 0x00 };
+        let mut frame = vec![first_byte, 0xfe, 0x03, 0xe8, 0, 0, 0, 0];
+        frame.extend([b'x'; 1000]);
+        client.send_raw(&frame);
+    }
+    assert_eq!(client.close_code(), 1009);
+    client.wait_for_end();
+}
+
+#[test]
+fn what_comes_right_behind_the_handshake_is_read() {
+    let server = Server::start(&[]);
+    // A close frame with code 1000 in the same segment.
+    let both = [Listener::HANDSHAKE, &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]].concat();
+    let mut stream = TcpStream::connect(server.clients).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&both).unwrap();
+    let mut answer = Vec::new();
+    stream
+        .read_to_end(&mut answer)
+        .expect("an end, not a reset");
+    assert!(
+        answer.starts_with(b"HTTP/1.1 101 "),
+        "{}",
+        answer.escape_ascii()
+    );
+    assert!(
+        answer.ends_with(b"\r\n\r\n\x88\x02\x03\xe8"),
+        "{}",
+        answer.escape_ascii()
+    );
+}
+
+#[test]
+fn a_handshake_that_drips_in_byte_by_byte_is_one() {
+    let server = Server::start(&[]);
+    let mut stream = TcpStream::connect(server.clients).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // As a browser sends it; the extension that it offers is not taken.
+    let request = "GET /?a=b HTTP/1.1\r\nHost: intranet:6552\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Language: de\r\nAccept-Encoding: gzip, deflate\r\nSec-WebSocket-Version: 13\r\nOrigin: http://intranet\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nConnection: keep-alive, Upgrade\r\nCookie: a=b\r\nPragma: no-cache\r\nUpgrade: websocket\r\n\r\n";
+    for byte in request.bytes() {
+        stream.write_all(&[byte]).unwrap();
+    }
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    // RFC 6455 §1.3 has this key and its answer.
+    assert!(
+        head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"),
+        "{head}"
+    );
+    assert!(
+        !head.contains("sec-websocket-extensions") && !head.contains("sec-websocket-protocol"),
+        "{head}"
+    );
+    server.push("1");
+    let mut frame = [0; 3];
+    stream.read_exact(&mut frame).unwrap();
+    assert_eq!(&frame, b"\x81\x011");
 }

@@ -1,9 +1,11 @@
 //! Counts and times that have a bound, and what happens there.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 
-use crate::common::{Listener, PATIENCE, Server};
+use crate::common::{Directory, Listener, PATIENCE, Server, eventually, udpush_under};
 
 /// Asks to be a client, and reads the answer to its end.
 fn refusal(server: &Server) -> String {
@@ -98,4 +100,71 @@ fn a_frame_of_16_kib_is_heard_and_one_that_is_larger_is_not() {
             assert_eq!(client.close_code(), 1009);
         }
     }
+}
+
+#[test]
+fn handshakes_that_never_end_keep_nobody_out() {
+    let server = Server::start(&["--log-level", "debug"]);
+    // More than may be under way.
+    let silent: Vec<_> = (0..1050)
+        .map(|_| TcpStream::connect(server.clients).unwrap())
+        .collect();
+    let mut client = server.connect();
+    server.push("1");
+    assert_eq!(client.text(), "1");
+    // It was the oldest that had to go: to read an end of the newest would wait.
+    let mut oldest = &silent[0];
+    oldest.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(oldest.read(&mut [0; 10]).unwrap(), 0);
+    let newest = &silent[1049];
+    newest.set_nonblocking(true).unwrap();
+    assert!(newest.peek(&mut [0; 10]).is_err());
+}
+
+#[test]
+fn without_descriptors_it_waits_until_there_are_some_again() {
+    let limit = ["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh"];
+    // Root could raise it again, unless it lacks the capability.
+    let unable = [
+        "setpriv",
+        "--bounding-set",
+        "-sys_resource",
+        "--inh-caps",
+        "-sys_resource",
+    ];
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let mut command = match is_root {
+        true => udpush_under(&[&limit[..], &unable].concat()),
+        false => udpush_under(&limit),
+    };
+    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
+    let mut server = Server::start_in(Directory::new(), command, "udpush.log");
+    server.wait_for_line(
+        "64 open files are allowed, enough for 0 clients, not for 10000: ulimit -n ",
+    );
+    // The kernel takes connections that udpush cannot.
+    let mut clients: Vec<_> = (0..60)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.clients).unwrap();
+            stream.write_all(Listener::HANDSHAKE).unwrap();
+            stream
+        })
+        .collect();
+    server.wait_for_line("cannot accept a client: Too many open files");
+    let count = |server: &Server, words: &str| server.log().matches(words).count();
+    let connected = count(&server, " connected from ");
+    assert!((10..32).contains(&connected), "{connected}");
+    server.push("\"who is there is served\"");
+    eventually("it", || {
+        server
+            .log()
+            .contains(&format!("for {connected} clients"))
+            .then_some(())
+    });
+    // Those who leave make room for those who wait.
+    clients.truncate(60);
+    drop(clients.drain(..connected));
+    eventually("those who waited", || {
+        (count(&server, " connected from ") > connected).then_some(())
+    });
 }

@@ -168,7 +168,7 @@ fn a_log_on_a_full_disk_from_the_start_does_not_keep_it_from_serving() {
     let address = own_address();
     let mut command = udpush();
     command.args(["--log-file", "/dev/full", "--log-level", "debug"]);
-    let (clients, publishers) = ((address, 6552).into(), (address, 6553).into());
+    let (clients, publishers) = ((address, 9552).into(), (address, 9553).into());
     let mut server = Server::start_at(clients, publishers, command, "no log");
     let mut client = server.connect();
     for number in 1..=200 {

@@ -207,3 +207,16 @@ fn what_others_wrote_is_escaped() {
         assert!(line.chars().all(is_harmless), "{}", line.escape_debug());
     }
 }
+
+#[test]
+fn times_are_local() {
+    let mut command = crate::common::udpush();
+    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
+    // As POSIX spells five and a half hours east of Greenwich.
+    command.env("TZ", "TEST-5:30");
+    let mut server = Server::start_command(command);
+    let log = server.stop();
+    for line in log.lines() {
+        assert_eq!(&line[23..29], "+05:30", "{line}");
+    }
+}

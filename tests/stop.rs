@@ -126,3 +126,38 @@ fn who_is_in_the_middle_of_a_handshake_does_not_hold_the_stop_up() {
     let log = server.log();
     assert!(!log.contains("did not leave in time"), "{log}");
 }
+
+#[test]
+fn neither_a_flood_nor_a_client_that_is_stuck_holds_the_stop_up() {
+    let mut server = Server::start(&["--heartbeat", "3600"]);
+    let stuck = Listener::connect_narrow(server.clients);
+    let mut client = Listener::connect(server.clients);
+    let publishers = server.publishers;
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let socket = publisher();
+            let document = format!("\"{}\"", "x".repeat(1000));
+            while !ended.load(Ordering::Acquire) {
+                // Once the server is gone, there is nobody to take it.
+                let _ = socket.send_to(document.as_bytes(), publishers);
+            }
+        });
+        for _ in 0..2000 {
+            client.text().unwrap();
+        }
+        server.signal("TERM");
+        // Whoever reads is told; the flood may have been too much for it before.
+        let code = loop {
+            if let Err(code) = client.text() {
+                break code;
+            }
+        };
+        drop(client);
+        let status = server.wait();
+        ended.store(true, Ordering::Release);
+        assert!(code == 1001 || code == 1013, "{code}");
+        assert_eq!(status.code(), Some(0));
+    });
+    drop(stuck);
+}
