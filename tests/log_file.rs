@@ -141,6 +141,7 @@ fn it_is_rotated_at_its_size_and_five_old_ones_are_kept() {
 fn a_full_disk_neither_ends_the_server_nor_delays_it_and_is_told_of_later() {
     let mut server = Server::start(&[]);
     let mut client = server.connect();
+    server.wait_for_line("client 1 connected");
     push_and_wait(&mut server, 1);
     assert_eq!(client.text(), "1");
     // Writing to it works as on a full disk.

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::common::{PATIENCE, Server, publisher};
+use crate::common::{PATIENCE, Server, own_address, publisher, udpush};
 
 /// What each line says, behind its time and level.
 fn texts(log: &str) -> Vec<String> {
@@ -145,13 +145,13 @@ fn documents_appear_at_debug_and_not_before() {
 
 #[test]
 fn at_warn_and_error_only_what_went_wrong_is_said() {
-    let mut server = Server::start(&[]);
-    let addresses = (server.clients, server.publishers);
-    server.stop();
     for (level, is_there) in [("warn", true), ("error", false)] {
-        let mut command = crate::common::udpush();
+        // No line tells where it listens.
+        let address = own_address();
+        let (clients, publishers) = ((address, 9552).into(), (address, 9553).into());
+        let mut command = udpush();
         command.args(["--log-level", level]);
-        let mut server = Server::start_at(addresses.0, addresses.1, command, "udpush.log");
+        let mut server = Server::start_at(clients, publishers, command, "udpush.log");
         let mut client = server.connect();
         server.push("garbage");
         server.push("1");
@@ -210,7 +210,7 @@ fn what_others_wrote_is_escaped() {
 
 #[test]
 fn times_are_local() {
-    let mut command = crate::common::udpush();
+    let mut command = udpush();
     command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
     // As POSIX spells five and a half hours east of Greenwich.
     command.env("TZ", "TEST-5:30");
