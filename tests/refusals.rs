@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
-use crate::common::{PATIENCE, Server, nc, own_address, php, publisher, udpush};
+use crate::common::{PATIENCE, Server, nc, own_address, php, publisher, receive, udpush};
 
 const CUT_OFF: &str =
     " (it ended too early: nc may have split it, every nc has its own block size)";
@@ -60,10 +60,9 @@ fn refused() -> Vec<(&'static [u8], String)> {
 /// What comes back for this datagram.
 fn reply(socket: &UdpSocket, server: &Server, datagram: &[u8]) -> String {
     socket.send_to(datagram, server.publishers).unwrap();
-    let mut buffer = [0; 500];
-    let (length, from) = socket.recv_from(&mut buffer).unwrap();
+    let (reply, from) = receive(socket);
     assert_eq!(from, server.publishers);
-    String::from_utf8(buffer[..length].to_vec()).unwrap()
+    reply
 }
 
 /// Nothing has come back.
@@ -172,11 +171,9 @@ fn nesting_ends_where_it_ends_in_php() {
                         .unwrap();
                     server.push("\"next\"");
                     assert_eq!(client.text(), "\"next\"", "{levels} levels of {open}");
-                    let mut buffer = [0; 500];
-                    let length = socket.recv(&mut buffer).unwrap();
                     let byte = open.len() * deepest + 1;
                     assert_eq!(
-                        String::from_utf8_lossy(&buffer[..length]),
+                        receive(&socket).0,
                         format!(
                             "udpush: refused: more than {deepest} levels deep at byte {byte}\n"
                         )

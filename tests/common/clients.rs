@@ -12,14 +12,47 @@ use tungstenite::{Message, WebSocket};
 
 use super::PATIENCE;
 
+/// A connection whose reads have a deadline, and which minds no signal: the end of another test's
+/// child interrupts such a read, and the kernel resumes only those without a deadline.
+pub struct Connection(TcpStream);
+
+impl Connection {
+    /// Waits at most [`PATIENCE`].
+    pub fn to(server: SocketAddr) -> Connection {
+        let stream = TcpStream::connect(server).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Connection(stream)
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A WebSocket client that waits at most [`PATIENCE`].
-pub struct Client(pub WebSocket<TcpStream>);
+pub struct Client(pub WebSocket<Connection>);
 
 impl Client {
     /// Has joined when this returns: the 101 response and the route are one step.
     pub fn connect(server: SocketAddr, target: &str) -> Client {
-        let stream = TcpStream::connect(server).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream = Connection::to(server);
         let url = format!("ws://{server}{target}");
         let (socket, _) = tungstenite::client(url, stream).unwrap();
         Client(socket)
@@ -27,8 +60,7 @@ impl Client {
 
     /// The same with the subprotocol `udpush.v1`.
     pub fn connect_v1(server: SocketAddr, target: &str) -> Client {
-        let stream = TcpStream::connect(server).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream = Connection::to(server);
         let mut request = format!("ws://{server}{target}")
             .into_client_request()
             .unwrap();

@@ -4,6 +4,7 @@ mod clients;
 mod tools;
 
 use std::fs::{self, File};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -285,4 +286,22 @@ pub fn publisher() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
+}
+
+/// The next datagram, as text, and who sent it.
+pub fn receive(socket: &UdpSocket) -> (String, SocketAddr) {
+    let mut buffer = [0; 1000];
+    loop {
+        match socket.recv_from(&mut buffer) {
+            // As a `Connection`'s reads.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => {
+                let (length, sender) = outcome.expect("a datagram");
+                return (
+                    String::from_utf8_lossy(&buffer[..length]).into_owned(),
+                    sender,
+                );
+            }
+        }
+    }
 }
