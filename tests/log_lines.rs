@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::common::{PATIENCE, Server, own_address, publisher, udpush};
+use crate::common::{Client, PATIENCE, Server, own_address, publisher, udpush};
 
 /// What each line says, behind its time and level.
 fn texts(log: &str) -> Vec<String> {
@@ -201,11 +201,31 @@ fn what_others_wrote_is_escaped() {
         3,
         "{log}"
     );
-    for line in texts(&log) {
+    assert_harmless(&log);
+}
+
+/// Nothing in it steers a terminal, or turns or parts a line.
+fn assert_harmless(log: &str) {
+    for line in texts(log) {
         assert!(!line.starts_with("forged"), "{line}");
         let is_harmless = |c: char| !c.is_control() && !"\u{2028}\u{2029}\u{202e}".contains(c);
         assert!(line.chars().all(is_harmless), "{}", line.escape_debug());
     }
+}
+
+#[test]
+fn what_clients_register_is_escaped() {
+    let mut server = Server::start(&[]);
+    // As a text frame, as a query, and one that is refused.
+    let mut client = server.connect();
+    client.say("{\"a\":\"\u{9b}31m\u{7f}\u{2028}\u{202e}\\nforged\"}");
+    server.wait_for_line("client 1 registered ");
+    let target = "/?a=%C2%9B31m%7F%E2%80%A8%E2%80%AE%0Aforged%1B%5B2J";
+    let _second = Client::connect(server.clients, target);
+    server.wait_for_line("client 2 registered ");
+    client.say("{\"\u{9b}31m\u{202e}\\nforged\":[{}]}");
+    server.wait_for_line("client 1: registration refused: ");
+    assert_harmless(&server.log());
 }
 
 #[test]
