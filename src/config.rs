@@ -63,7 +63,8 @@ pub struct Settings {
         long,
         env = "UDPUSH_PUBLISH_FROM",
         value_name = "NETWORK",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = network
     )]
     pub publish_from: Option<Vec<IpNet>>,
 
@@ -135,6 +136,13 @@ pub struct Settings {
 fn address(text: &str) -> Result<SocketAddr, String> {
     let wrong = "an IP address and a port, such as 127.0.0.1:6552 or [::1]:6552, are needed";
     text.parse().map_err(|_| wrong.to_owned())
+}
+
+/// A network, or a single address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let wrong = "a network such as 10.1.0.0/16, or an address such as 10.1.2.3, is needed";
+    let single = |_| text.parse().map(|address: IpAddr| address.into());
+    text.parse().or_else(single).map_err(|_| wrong.to_owned())
 }
 
 /// When a sender gets a reply datagram.

@@ -12,8 +12,9 @@ use tungstenite::Utf8Bytes;
 /// One JSON document, its bytes exactly as they came: shared, cheap to clone.
 pub type Document = Utf8Bytes;
 
-/// Levels of nesting that a document may have, as in PHP's `json_decode`.
-pub const MAX_DEPTH: usize = 512;
+/// Arrays and objects in one another that a document may have, as in PHP's `json_decode`: its
+/// default depth of 512 counts the value inside as a level, too.
+pub const MAX_DEPTH: usize = 511;
 
 /// Why a datagram is refused, whole: one sentence, the same in the log and in the reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,12 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn nesting_ends_at_512_levels_as_in_php() {
+    fn nesting_ends_at_511_levels_as_in_php() {
         let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
-        assert_eq!(documents(&nested(512)).0.len(), 1);
+        assert_eq!(documents(&nested(511)).0.len(), 1);
         assert_eq!(
-            refusal(nested(513).as_bytes()),
-            "more than 512 levels deep at byte 513"
+            refusal(nested(512).as_bytes()),
+            "more than 511 levels deep at byte 512"
         );
         // Brackets in strings are no levels, and an escaped quote ends no string.
         let text = format!(r#"["\"{}"]"#, "[".repeat(600));

@@ -9,7 +9,7 @@ mod query;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -208,10 +208,22 @@ impl Serialize for Registration {
     }
 }
 
-/// JSON, see `Serialize`.
+/// For the log: JSON, see `Serialize`, in which whatever a terminal may take for more than a letter
+/// is escaped as JSON escapes it.
 impl fmt::Display for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+        let json = serde_json::to_string(self).map_err(|_| fmt::Error)?;
+        for letter in json.chars() {
+            // Quotes and backslashes are JSON's own; else it is what `escape_debug` escapes.
+            if matches!(letter, '"' | '\\' | '\'') || letter.escape_debug().len() == 1 {
+                f.write_char(letter)?;
+                continue;
+            }
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                write!(f, "\\u{unit:04x}")?;
+            }
+        }
+        Ok(())
     }
 }
 

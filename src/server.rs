@@ -10,7 +10,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::client::accept::{Clients, MAX_HANDSHAKES};
 use crate::client::parcel::Memory;
-use crate::config::{Config, Publish, UdpReply};
+use crate::config::{Config, PUBLISH_PORT, Publish, UdpReply};
 use crate::hub::Hub;
 use crate::hub::workers::Workers;
 use crate::intake::reply::Replies;
@@ -71,9 +71,8 @@ impl Server {
         let (workers, worker_ends) = Workers::new(config.workers, Arc::clone(&waker));
         let hub = Arc::new(Hub::new(config.hub.clone(), Arc::clone(&memory), workers));
         let clients = Arc::new(Clients::new(Arc::clone(&hub), config.limits, memory));
-        let ports = sockets
-            .iter()
-            .filter_map(|s| Some(s.local_addr().ok()?.port()));
+        let bound = sockets.iter().filter_map(|s| s.local_addr().ok());
+        let ports = bound.map(|address| address.port()).chain([PUBLISH_PORT]);
         let replies = Replies::new(config.udp_reply == UdpReply::Errors, ports.collect());
         let (stop_intake, intake_stopped) = bounded(0);
         let intake = Intake::new(

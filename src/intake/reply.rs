@@ -15,18 +15,18 @@ const RATE: u32 = 100;
 #[derive(Debug)]
 pub struct Replies {
     enabled: bool,
-    /// Ports of the trusted side.
-    own_ports: Vec<u16>,
+    /// Ports that take documents themselves: two servers must not start to talk.
+    deaf_ports: Vec<u16>,
     second: Instant,
     sent: u32,
 }
 
 impl Replies {
-    /// `own_ports` are those that datagrams come in at.
-    pub fn new(enabled: bool, own_ports: Vec<u16>) -> Self {
+    /// `deaf_ports` never get a reply.
+    pub fn new(enabled: bool, deaf_ports: Vec<u16>) -> Self {
         Replies {
             enabled,
-            own_ports,
+            deaf_ports,
             second: Instant::now(),
             sent: 0,
         }
@@ -35,7 +35,7 @@ impl Replies {
     /// Tells the sender why its datagram was refused, if it may be told. Never waits; a reply that
     /// cannot leave now is lost.
     pub fn refuse(&mut self, socket: &UdpSocket, sender: SocketAddr, why: &Refusal) {
-        if !self.enabled || sender.port() < 1024 || self.own_ports.contains(&sender.port()) {
+        if !self.enabled || sender.port() < 1024 || self.deaf_ports.contains(&sender.port()) {
             return;
         }
         let now = Instant::now();

@@ -108,8 +108,9 @@ impl Sockets {
         let datagram = match os::receive_datagram_now(&source.socket, &mut self.buffer) {
             Ok(datagram) => datagram,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            // What an earlier reply met, such as a port that is closed: once each.
-            Err(_) => return true,
+            // What an earlier reply met, such as a port that is closed; the wait tells of whatever
+            // has arrived behind it.
+            Err(_) => return false,
         };
         if let Some(dropped) = datagram.dropped {
             self.dropped += u64::from(dropped.wrapping_sub(source.dropped));

@@ -128,6 +128,11 @@ impl Kind {
         }
     }
 
+    /// Whether there is something to sum up.
+    pub(super) fn has_sum(self) -> bool {
+        self.rate().more.load(Ordering::Relaxed) > 0
+    }
+
     /// The sum of what was not written since it was last asked for, as a line.
     pub(super) fn sum(self) -> Option<String> {
         let more = self.rate().more.swap(0, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use log::{Level, LevelFilter, Log, Record};
 use simplelog::{Config, WriteLogger};
 
 use super::file::LogFile;
-use super::rate::KINDS;
+use super::rate::{KINDS, Kind};
 use super::{grouped, level_of};
 
 /// Lines that may wait.
@@ -189,6 +189,10 @@ impl LogThread {
                     break;
                 }
                 next = self.waiting.entries.try_recv().ok();
+            }
+            if sums_due.is_none() && KINDS.into_iter().any(Kind::has_sum) {
+                // The reminder found the channel full.
+                sums_due = Some(Instant::now() + SUMS);
             }
             let due = sums_due.is_some_and(|due| due <= Instant::now());
             if due || ended {
