@@ -25,10 +25,11 @@ use history::{Bounds, History};
 use id::{ClientId, MessageId};
 use membership::{Membership, Position};
 use routes::{Audience, Routes};
-use workers::{Round, Workers};
+pub use workers::Round;
+use workers::Workers;
 
 /// Deliveries of one round that the publisher makes itself; more are the workers' job.
-const DIRECT: usize = 64;
+pub const DIRECT: usize = 64;
 
 /// Bytes that may wait in all mailboxes together.
 const MAX_MEMORY: usize = 256 << 20;
@@ -143,7 +144,8 @@ impl Hub {
         self.workers.have_room()
     }
 
-    /// Publishes documents in their order, and tells what became of each in `receipts`.
+    /// Publishes documents in their order, and tells what became of each in `receipts`. They are
+    /// in the mailboxes then; [`deliver`](Hub::deliver) is to follow.
     ///
     /// A run of messages with the same audience is one parcel: one post and one send for each
     /// client, however long the run. Posting to thousands of clients takes milliseconds: every
@@ -153,7 +155,7 @@ impl Hub {
         documents: &[Document],
         receipts: &mut Vec<Receipt>,
         breathe: &mut dyn FnMut(),
-    ) {
+    ) -> Round {
         receipts.clear();
         let mut round = Round::default();
         let mut state = self.lock();
@@ -185,7 +187,11 @@ impl Hub {
         if self.memory.in_use() > MAX_MEMORY {
             state.dismiss_the_furthest_behind();
         }
-        drop(state);
+        round
+    }
+
+    /// Has a round that was published delivered: a small one at once, a larger one by the workers.
+    pub fn deliver(&self, round: Round) {
         if round.len() <= DIRECT {
             round.deliver(0, DIRECT);
         } else {

@@ -26,7 +26,7 @@ const BACKLOG: usize = 16;
 
 /// The audiences of a round's messages, one after another; a client may be in several.
 #[derive(Debug, Default)]
-pub(super) struct Round {
+pub struct Round {
     audiences: Vec<Audience<Member>>,
     length: usize,
 }
@@ -122,8 +122,13 @@ impl Round {
     }
 
     /// Deliveries to make.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.length
+    }
+
+    /// Whether nobody hears any of it.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
     }
 
     /// Makes `count` of the deliveries, from number `first` on; fewer where they end.

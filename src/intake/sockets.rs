@@ -83,6 +83,16 @@ impl Sockets {
         Ok(())
     }
 
+    /// Waits for one more datagram, if there is room for it; false when none has come.
+    pub(super) fn wait_for_more(&self, timeout: Duration) -> bool {
+        let sockets = self.sockets.iter();
+        let mut interests: Vec<_> = sockets
+            .map(|s| PollFd::new(s.socket.as_fd(), PollFlags::POLLIN))
+            .collect();
+        let waited = os::wait_precisely(&mut interests, timeout);
+        self.bytes < MAX_BYTES && waited.is_ok() && interests.iter().any(os::is_readable)
+    }
+
     /// Takes what has arrived; says whether there was anything.
     pub(super) fn take(&mut self) -> bool {
         let mut taken = 0;

@@ -19,7 +19,7 @@ use tungstenite::Bytes;
 
 use super::reply::Replies;
 use super::sockets::{Arrival, Sockets};
-use crate::hub::{Hub, Receipt};
+use crate::hub::{Hub, Receipt, Round};
 use crate::logging::{Kind, logged};
 use crate::message::{self, Document};
 use crate::os::Waker;
@@ -35,6 +35,13 @@ const MAX_GATHERED: usize = 4 << 20;
 
 /// What a gathered document costs beside its bytes.
 const OVERHEAD: usize = 128;
+
+/// How long deliveries may be held back while a burst lasts, for each of them: about a third of
+/// what a delivery takes.
+const HOLD_BACK: Duration = Duration::from_micros(2);
+
+/// Without a datagram for so long, a burst is over.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How long a stopping intake still takes what the kernel holds.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -178,13 +185,30 @@ impl Intake {
             return;
         }
         self.gathered.take_round(&mut self.round);
-        self.hub.publish(&self.round, &mut self.receipts, &mut || {
-            self.sockets.take();
+        let mut in_a_burst = false;
+        let sockets = &mut self.sockets;
+        let round = self.hub.publish(&self.round, &mut self.receipts, &mut || {
+            in_a_burst |= sockets.take();
         });
+        if in_a_burst {
+            self.hold_back(&round);
+        }
+        self.hub.deliver(round);
         let senders = self.gathered.senders.drain(..self.round.len());
         let receipts = self.receipts.iter().zip(self.round.drain(..));
         for ((receipt, document), sender) in receipts.zip(senders) {
             tell(receipt, &document, sender);
+        }
+    }
+
+    /// In the midst of a burst, with thousands to deliver to, it takes the rest of the burst first:
+    /// on few cores the workers and the sender would leave this thread no time for its sockets.
+    /// The burst's messages share their deliveries then.
+    fn hold_back(&mut self, round: &Round) {
+        // At most some tens of thousands.
+        let deadline = Instant::now() + HOLD_BACK * round.len() as u32;
+        while Instant::now() < deadline && self.sockets.wait_for_more(PAUSE) {
+            self.sockets.take();
         }
     }
 }
