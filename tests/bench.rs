@@ -6,7 +6,7 @@ use crate::common::{Server, udpush};
 
 fn bench(server: &Server, arguments: &[&str]) -> Value {
     let output = udpush()
-        .args(["bench", "--json", "--seconds", "2", "--warm-up", "0.1"])
+        .args(["bench", "--json", "--warm-up", "0.1"])
         .args(["--connect", &server.clients.to_string()])
         .args(["--publish", &server.publishers.to_string()])
         .args(arguments)
@@ -21,10 +21,19 @@ fn bench(server: &Server, arguments: &[&str]) -> Value {
 fn a_smoke_run_loses_nothing() {
     let server = Server::start(&[]);
     for arguments in [
-        &["--clients", "20"][..],
-        &["--clients", "200", "--in-flight", "64"],
-        &["--clients", "100", "--register", "user"],
-        &["--clients", "20", "--protocol", "udpush.v1"],
+        &["--clients", "20", "--seconds", "1"][..],
+        &["--clients", "200", "--in-flight", "64", "--seconds", "2"],
+        // Posting to so many is interrupted to take more datagrams; none may be forgotten then.
+        &["--clients", "1000", "--in-flight", "256", "--seconds", "1"],
+        &["--clients", "100", "--register", "user", "--seconds", "1"],
+        &[
+            "--clients",
+            "20",
+            "--protocol",
+            "udpush.v1",
+            "--seconds",
+            "1",
+        ],
     ] {
         let report = bench(&server, arguments);
         for fault in ["lost", "out_of_order", "doubled", "misrouted"] {

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 
-use crate::common::{Listener, PATIENCE, Server, udpush_under};
+use crate::common::{Client, Listener, PATIENCE, Server, udpush_under};
 
 /// Asks to be a client, and reads the answer to its end.
 fn refusal(server: &Server) -> String {
@@ -172,4 +172,30 @@ fn without_descriptors_clients_wait_until_there_are_some_again() {
     // A client takes two: the last one may be missing, or the last two.
     waits_for_descriptors(64);
     waits_for_descriptors(65);
+}
+
+#[test]
+fn memory_for_all_clients_together_is_bounded() {
+    const CLIENTS: usize = 20;
+    // What each may have waiting, all of them together may not.
+    let bound = "33554432";
+    let mut server = Server::start(&["--queue-bytes", bound, "--history", "0"]);
+    let mut witness = server.connect();
+    let _never_reading: Vec<_> = (0..CLIENTS)
+        .map(|number| Client::connect(server.clients, &format!("/?to={number}")))
+        .collect();
+    let filler = "x".repeat(60_000);
+    for _ in 0..250 {
+        for number in 0..CLIENTS {
+            server.push(format!(r#"{{"to":{number},"filler":"{filler}"}}"#));
+            assert!(witness.text().len() > filler.len());
+        }
+    }
+    let line = server.wait_for_line(" closed: too slow: ");
+    let (_, bytes) = line.split_once(" messages, ").unwrap();
+    let bytes: u64 = bytes.split(' ').next().unwrap().parse().unwrap();
+    assert!(
+        bytes < bound.parse().unwrap(),
+        "it is within its own bound: {line}"
+    );
 }

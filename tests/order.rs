@@ -121,3 +121,24 @@ fn several_documents_in_one_datagram_are_several_messages_in_order() {
         assert_eq!(client.text(), document);
     }
 }
+
+#[test]
+fn a_burst_to_hundreds_arrives_to_its_end_without_another_datagram() {
+    // While it posts to so many, it takes more datagrams: none may wait for the next to come.
+    let server = Server::start(&[]);
+    let _audience = server.connect_many(600);
+    let mut witness = server.connect();
+    let socket = publisher();
+    for burst in 0..40 {
+        let numbers = burst * 200 + 1..=(burst + 1) * 200;
+        for number in numbers.clone() {
+            let document = number.to_string();
+            socket
+                .send_to(document.as_bytes(), server.publishers)
+                .unwrap();
+        }
+        for number in numbers {
+            assert_eq!(witness.text(), number.to_string());
+        }
+    }
+}

@@ -135,6 +135,11 @@ impl Sockets {
         true
     }
 
+    /// Whether nothing was taken that is still to be read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.arrivals.is_empty()
+    }
+
     /// The oldest datagram that was taken.
     pub(super) fn next(&mut self) -> Option<Arrival> {
         let arrival = self.arrivals.pop_front()?;

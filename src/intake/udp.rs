@@ -102,7 +102,8 @@ impl Intake {
     /// When waiting itself fails, for want of memory.
     pub fn run(mut self) -> io::Result<()> {
         while self.stop.try_recv() != Err(TryRecvError::Disconnected) {
-            if self.gathered.is_empty() || !self.hub.has_room() {
+            let has_work = !self.gathered.is_empty() || !self.sockets.is_empty();
+            if !has_work || !self.hub.has_room() {
                 self.sockets.wait(&self.waker, None)?;
             }
             self.gather();
