@@ -4,6 +4,7 @@
 
 pub mod load;
 
+use std::array;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -16,8 +17,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{
-    self, Backlog, ControlMessageOwned, MsgFlags, Shutdown, SockaddrStorage, getsockopt,
-    setsockopt, sockopt,
+    self, Backlog, ControlMessageOwned, MsgFlags, MultiHeaders, Shutdown, SockaddrStorage,
+    getsockopt, setsockopt, sockopt,
 };
 use nix::sys::time::TimeSpec;
 
@@ -138,11 +139,11 @@ pub fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize
     }
 }
 
-/// One datagram as [`receive_datagram_now`] found it.
+/// One datagram as [`DatagramBuffer::receive_now`] found it.
 #[derive(Debug)]
-pub struct Datagram {
-    /// Bytes of it in the buffer; UDP's largest, 65,507, always fits into 65,535.
-    pub length: usize,
+pub struct Datagram<'a> {
+    /// All of it.
+    pub bytes: &'a [u8],
     /// Who sent it.
     pub sender: SocketAddr,
     /// How many the kernel had dropped at this socket in all when it queued this one
@@ -150,34 +151,67 @@ pub struct Datagram {
     pub dropped: Option<u32>,
 }
 
-/// Takes the next datagram that has arrived.
-///
-/// # Errors
-/// `WouldBlock` when none has.
-pub fn receive_datagram_now(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Datagram> {
-    let mut control = cmsg_space!(u32);
-    loop {
-        let mut parts = [IoSliceMut::new(buffer)];
-        let received = socket::recvmsg::<SockaddrStorage>(
-            socket.as_raw_fd(),
-            &mut parts,
-            Some(&mut control),
-            MsgFlags::MSG_DONTWAIT,
+/// Where datagrams are received, a few at a time. Its pages take memory only once a datagram was
+/// as large.
+#[derive(Debug)]
+pub struct DatagramBuffer(Box<[u8]>);
+
+impl DatagramBuffer {
+    /// Nothing is ever truncated: UDP's largest payload is 65,507 bytes.
+    const LARGEST: usize = 65_535;
+
+    /// Datagrams received at once at most.
+    const COUNT: usize = 8;
+
+    /// Takes the next datagrams that have arrived, hands each to `found`, and says whether there
+    /// may be more. One call finds a lone datagram and that it is alone: to ask once more costs
+    /// about as much as to send one frame's worth of it on.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none has arrived; what an earlier reply from this socket met.
+    pub fn receive_now(
+        &mut self,
+        socket: &UdpSocket,
+        mut found: impl FnMut(Datagram<'_>),
+    ) -> io::Result<bool> {
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
+            Self::COUNT,
+            // The headers are told what each call found: they serve once.
+            Some(cmsg_space!(u32)),
         );
-        let received = match received {
-            Err(Errno::EINTR) => continue,
-            received => received?,
-        };
-        let dropped = received.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::RxqOvfl(dropped) => Some(dropped),
-            _ => None,
-        });
-        let sender = received.address.as_ref().and_then(internet_address);
-        return Ok(Datagram {
-            length: received.bytes,
-            sender: sender.ok_or(io::ErrorKind::AddrNotAvailable)?,
-            dropped,
-        });
+        let mut slots = self.0.chunks_exact_mut(Self::LARGEST);
+        let mut parts: [_; Self::COUNT] =
+            array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
+        let received = socket::recvmmsg(
+            socket.as_raw_fd(),
+            &mut headers,
+            parts.iter_mut(),
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
+        let mut count = 0;
+        for message in received {
+            count += 1;
+            let dropped = message.cmsgs()?.find_map(|message| match message {
+                ControlMessageOwned::RxqOvfl(dropped) => Some(dropped),
+                _ => None,
+            });
+            let sender = message.address.as_ref().and_then(internet_address);
+            let Some(sender) = sender else { continue };
+            found(Datagram {
+                // An empty datagram has no part.
+                bytes: message.iovs().next().unwrap_or_default(),
+                sender,
+                dropped,
+            });
+        }
+        Ok(count == Self::COUNT)
+    }
+}
+
+impl Default for DatagramBuffer {
+    fn default() -> Self {
+        DatagramBuffer(vec![0; Self::COUNT * Self::LARGEST].into_boxed_slice())
     }
 }
 

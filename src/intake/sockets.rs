@@ -12,19 +12,13 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags};
 use tungstenite::Bytes;
 
-use crate::os::{self, Waker};
-
-/// Nothing is ever truncated: UDP's largest payload is 65,507 bytes.
-const LARGEST_DATAGRAM: usize = 65_535;
+use crate::os::{self, DatagramBuffer, Waker};
 
 /// Bytes of datagrams that are kept at most; beyond that the kernel keeps, drops and counts them.
 const MAX_BYTES: usize = 4 << 20;
 
 /// What a kept datagram costs beside its bytes.
 const OVERHEAD: usize = 128;
-
-/// Datagrams taken from one socket before the next gets its turn.
-const TURN: usize = 64;
 
 /// Datagrams taken at once from all sockets at most, so that what was taken gets on its way.
 const MAX_TAKEN: usize = 1024;
@@ -41,7 +35,7 @@ pub(super) struct Arrival {
 #[derive(Debug)]
 pub(super) struct Sockets {
     sockets: Vec<Source>,
-    buffer: Box<[u8]>,
+    buffer: DatagramBuffer,
     arrivals: VecDeque<Arrival>,
     bytes: usize,
     dropped: u64,
@@ -50,8 +44,16 @@ pub(super) struct Sockets {
 #[derive(Debug)]
 struct Source {
     socket: UdpSocket,
+    /// A wait has found a datagram, and it has not been emptied since.
+    is_ready: bool,
     /// What the kernel had dropped here when it last told.
     dropped: u32,
+}
+
+impl Source {
+    fn interest(&self) -> PollFd<'_> {
+        PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)
+    }
 }
 
 impl Sockets {
@@ -59,9 +61,13 @@ impl Sockets {
         Sockets {
             sockets: sockets
                 .into_iter()
-                .map(|socket| Source { socket, dropped: 0 })
+                .map(|socket| Source {
+                    socket,
+                    is_ready: false,
+                    dropped: 0,
+                })
                 .collect(),
-            buffer: vec![0; LARGEST_DATAGRAM].into_boxed_slice(),
+            buffer: DatagramBuffer::default(),
             arrivals: VecDeque::new(),
             bytes: 0,
             dropped: 0,
@@ -69,70 +75,87 @@ impl Sockets {
     }
 
     /// Waits for a datagram, if there is room for one, or for the waker, which is cleared then.
-    pub(super) fn wait(&self, waker: &Waker, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn wait(&mut self, waker: &Waker, timeout: Option<Duration>) -> io::Result<()> {
         let mut interests = Vec::with_capacity(1 + self.sockets.len());
         interests.push(PollFd::new(waker.as_fd(), PollFlags::POLLIN));
-        if self.bytes < MAX_BYTES {
-            let sockets = self.sockets.iter();
-            interests.extend(sockets.map(|s| PollFd::new(s.socket.as_fd(), PollFlags::POLLIN)));
+        if self.has_room() {
+            interests.extend(self.sockets.iter().map(Source::interest));
         }
         os::wait(&mut interests, timeout)?;
-        if os::is_readable(&interests[0]) {
+        let ready: Vec<_> = interests.iter().map(os::is_readable).collect();
+        if ready[0] {
             waker.clear();
         }
+        self.note(&ready[1..]);
         Ok(())
     }
 
     /// Waits for one more datagram, if there is room for it; false when none has come.
-    pub(super) fn wait_for_more(&self, timeout: Duration) -> bool {
-        let sockets = self.sockets.iter();
-        let mut interests: Vec<_> = sockets
-            .map(|s| PollFd::new(s.socket.as_fd(), PollFlags::POLLIN))
-            .collect();
+    pub(super) fn wait_for_more(&mut self, timeout: Duration) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        let mut interests: Vec<_> = self.sockets.iter().map(Source::interest).collect();
+        // When the kernel is out of memory, nothing has come.
         let waited = os::wait_precisely(&mut interests, timeout);
-        self.bytes < MAX_BYTES && waited.is_ok() && interests.iter().any(os::is_readable)
+        let ready: Vec<_> = interests.iter().map(os::is_readable).collect();
+        self.note(&ready);
+        waited.is_ok() && ready.contains(&true)
+    }
+
+    fn note(&mut self, ready: &[bool]) {
+        for (source, is_ready) in self.sockets.iter_mut().zip(ready) {
+            source.is_ready |= is_ready;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes < MAX_BYTES
     }
 
     /// Takes what has arrived; says whether there was anything.
     pub(super) fn take(&mut self) -> bool {
+        let is_known = self.sockets.iter().any(|source| source.is_ready);
+        if !is_known && !self.wait_for_more(Duration::ZERO) {
+            return false;
+        }
         let mut taken = 0;
-        loop {
+        // The sockets take turns.
+        while self.has_room() && taken < MAX_TAKEN {
             let before = taken;
-            for socket in 0..self.sockets.len() {
-                for _ in 0..TURN {
-                    if self.bytes >= MAX_BYTES || !self.take_one(socket) {
-                        break;
-                    }
-                    taken += 1;
+            for index in 0..self.sockets.len() {
+                if self.sockets[index].is_ready {
+                    taken += self.take_some(index);
                 }
             }
-            if taken == before || taken >= MAX_TAKEN {
-                return taken > 0;
+            if taken == before {
+                break;
             }
         }
+        taken > 0
     }
 
-    /// Takes one datagram; false when none has arrived.
-    fn take_one(&mut self, index: usize) -> bool {
+    /// Takes a few datagrams from one socket, and says how many.
+    fn take_some(&mut self, index: usize) -> usize {
         let source = &mut self.sockets[index];
-        let datagram = match os::receive_datagram_now(&source.socket, &mut self.buffer) {
-            Ok(datagram) => datagram,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            // What an earlier reply met, such as a port that is closed; the wait tells of whatever
-            // has arrived behind it.
-            Err(_) => return false,
-        };
-        if let Some(dropped) = datagram.dropped {
-            self.dropped += u64::from(dropped.wrapping_sub(source.dropped));
-            source.dropped = dropped;
-        }
-        self.bytes += datagram.length + OVERHEAD;
-        self.arrivals.push_back(Arrival {
-            bytes: Bytes::copy_from_slice(&self.buffer[..datagram.length]),
-            sender: datagram.sender,
-            socket: index,
+        let mut count = 0;
+        let received = self.buffer.receive_now(&source.socket, |datagram| {
+            if let Some(dropped) = datagram.dropped {
+                self.dropped += u64::from(dropped.wrapping_sub(source.dropped));
+                source.dropped = dropped;
+            }
+            self.bytes += datagram.bytes.len() + OVERHEAD;
+            self.arrivals.push_back(Arrival {
+                bytes: Bytes::copy_from_slice(datagram.bytes),
+                sender: datagram.sender,
+                socket: index,
+            });
+            count += 1;
         });
-        true
+        // An error is that none has arrived, or what an earlier reply met, such as a port that is
+        // closed: the next wait tells of whatever has arrived behind it.
+        source.is_ready = received.is_ok_and(|may_hold_more| may_hold_more);
+        count
     }
 
     /// Whether nothing was taken that is still to be read.
