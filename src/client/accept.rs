@@ -185,16 +185,25 @@ impl Clients {
     }
 }
 
+// Both tell only when somebody may wait for just that: telling is a system call.
+
 impl Drop for Handshake {
     fn drop(&mut self) {
-        self.clients.present().handshakes.remove(&self.number);
-        self.clients.changed.notify_all();
+        let mut present = self.clients.present();
+        let was_full = present.handshakes.len() >= MAX_HANDSHAKES;
+        present.handshakes.remove(&self.number);
+        if was_full {
+            self.clients.changed.notify_all();
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.present().threads -= 1;
-        self.0.changed.notify_all();
+        let mut present = self.0.present();
+        present.threads -= 1;
+        if present.threads == 0 {
+            self.0.changed.notify_all();
+        }
     }
 }

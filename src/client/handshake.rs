@@ -115,25 +115,19 @@ fn admit(head: &Head, rule: &Rule) -> Result<(Wish, Vec<u8>), Failure> {
 fn read_head(mailbox: &Mailbox, deadline: Instant) -> Result<(Head, Vec<u8>), Failure> {
     let mut received = Vec::with_capacity(1024);
     loop {
-        let mut interests = [
-            PollFd::new(mailbox.waker().as_fd(), PollFlags::POLLIN),
-            PollFd::new(mailbox.socket().as_fd(), PollFlags::POLLIN),
-        ];
-        let left = deadline.saturating_duration_since(Instant::now());
-        os::wait(&mut interests, Some(left)).map_err(silent)?;
-        if let Some(dismissal) = mailbox.dismissal() {
-            return Err(Failure::Silent(format!("dismissed: {dismissal:?}")));
+        // Most requests are there before their thread is.
+        match receive(mailbox, &mut received)? {
+            Received::Nothing => wait(mailbox, deadline)?,
+            Received::PartOfALine => {}
+            Received::Line => {
+                if let Some(head) = Head::parse(&received).map_err(malformed)? {
+                    return Ok((head, received));
+                }
+            }
         }
-        if os::is_readable(&interests[1]) {
-            if receive(mailbox, &mut received)?
-                && let Some(head) = Head::parse(&received).map_err(malformed)?
-            {
-                return Ok((head, received));
-            }
-            if received.len() >= MAX_HEAD {
-                let sentence = format!("The request's head is longer than {MAX_HEAD} bytes.");
-                return Err(answer("431 Request Header Fields Too Large", &sentence));
-            }
+        if received.len() >= MAX_HEAD {
+            let sentence = format!("The request's head is longer than {MAX_HEAD} bytes.");
+            return Err(answer("431 Request Header Fields Too Large", &sentence));
         }
         if Instant::now() >= deadline {
             let sentence = format!("The request did not end within {} s.", DEADLINE.as_secs());
@@ -142,8 +136,30 @@ fn read_head(mailbox: &Mailbox, deadline: Instant) -> Result<(Head, Vec<u8>), Fa
     }
 }
 
-/// Takes what has arrived; true when that may have ended the head.
-fn receive(mailbox: &Mailbox, received: &mut Vec<u8>) -> Result<bool, Failure> {
+/// Until more has come, or the deadline.
+fn wait(mailbox: &Mailbox, deadline: Instant) -> Result<(), Failure> {
+    let mut interests = [
+        PollFd::new(mailbox.waker().as_fd(), PollFlags::POLLIN),
+        PollFd::new(mailbox.socket().as_fd(), PollFlags::POLLIN),
+    ];
+    let left = deadline.saturating_duration_since(Instant::now());
+    os::wait(&mut interests, Some(left)).map_err(silent)?;
+    match mailbox.dismissal() {
+        None => Ok(()),
+        Some(dismissal) => Err(Failure::Silent(format!("dismissed: {dismissal:?}"))),
+    }
+}
+
+/// What one attempt to receive has brought.
+enum Received {
+    Nothing,
+    PartOfALine,
+    /// The end of a line, and perhaps of the head.
+    Line,
+}
+
+/// Takes what has arrived.
+fn receive(mailbox: &Mailbox, received: &mut Vec<u8>) -> Result<Received, Failure> {
     let known = received.len();
     received.resize((known + 1024).min(MAX_HEAD), 0);
     match os::receive_now(mailbox.socket(), &mut received[known..]) {
@@ -152,11 +168,14 @@ fn receive(mailbox: &Mailbox, received: &mut Vec<u8>) -> Result<bool, Failure> {
             received.truncate(known + count);
             // Garbage is found out at once, and a head that drips in is parsed once for each line.
             let is_first = known == 0;
-            Ok(is_first || received[known..].contains(&b'\n'))
+            Ok(match is_first || received[known..].contains(&b'\n') {
+                true => Received::Line,
+                false => Received::PartOfALine,
+            })
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             received.truncate(known);
-            Ok(false)
+            Ok(Received::Nothing)
         }
         Err(error) => Err(silent(error)),
     }

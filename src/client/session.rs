@@ -83,6 +83,8 @@ struct Session<'a> {
     mailbox: &'a Arc<Mailbox>,
     membership: Membership,
     inbound: Inbound,
+    /// Something came behind the request and is in the buffer already: no poll would tell of it.
+    came_with_request: bool,
     heartbeat: Duration,
     next_beat: Instant,
     last_sign_of_life: Instant,
@@ -104,6 +106,7 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         Session {
             mailbox,
+            came_with_request: !rest.is_empty(),
             inbound: Inbound::new(membership.encoding(), rest),
             heartbeat,
             next_beat: first_beat(membership.client(), heartbeat),
@@ -145,8 +148,7 @@ impl<'a> Session<'a> {
 
     /// Deliver, wait, read; until the end. Both sides of the result are one, for the `?`.
     fn serve(&mut self) -> Result<Ending, Ending> {
-        // What came with the handshake is in the buffer already: no poll would tell of it.
-        let mut more_to_read = true;
+        let mut more_to_read = self.came_with_request;
         loop {
             let deadline = self.keep_alive()?;
             let (progress, relieved) = self.mailbox.deliver_as_owner();
