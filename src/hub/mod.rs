@@ -190,12 +190,13 @@ impl Hub {
         round
     }
 
-    /// Has a round that was published delivered: a small one at once, a larger one by the workers.
-    pub fn deliver(&self, round: Round) {
+    /// Has a round that was published delivered: a small one at once; a larger one by the workers,
+    /// with the caller's help until `is_wanted` says that it has something else to do.
+    pub fn deliver(&self, round: Round, is_wanted: &mut dyn FnMut() -> bool) {
         if round.len() <= DIRECT {
             round.deliver(0, DIRECT);
         } else {
-            self.workers.deliver(round);
+            self.workers.deliver(round, is_wanted);
         }
     }
 

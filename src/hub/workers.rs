@@ -2,7 +2,8 @@
 //! published is back at its socket at once.
 //!
 //! A posted round is one job for all of them; they take its mailboxes in chunks until none is
-//! left. At most [`MAX_OUTSTANDING`] rounds are outstanding; while they are, publishers gather.
+//! left. At most [`MAX_OUTSTANDING`] rounds are outstanding; while they are, publishers gather. A
+//! publisher that has nothing else to do takes chunks, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,8 +17,13 @@ use crate::os::Waker;
 /// Rounds that may be handed over and not finished.
 pub const MAX_OUTSTANDING: usize = 2;
 
-/// Mailboxes that a worker takes at a time.
-const CHUNK: usize = 64;
+/// Mailboxes that a thread takes at a time: less than half a millisecond for a publisher that
+/// looks at its socket in between.
+const CHUNK: usize = 32;
+
+/// Deliveries of a round beyond which its publisher helps: some milliseconds of work. With fewer
+/// the last client gains little, and one more busy core may be one less for those who listen here.
+const HELP: usize = 512;
 
 /// Rounds that a worker may sleep through while others deliver them. One that sleeps longer misses
 /// the next: whoever has come furthest has at most [`MAX_OUTSTANDING`] in its channel, so that
@@ -87,9 +93,12 @@ impl Workers {
         self.outstanding.rounds.load(Ordering::Acquire) < MAX_OUTSTANDING
     }
 
-    /// Hands a round over, whose parcels are posted.
-    pub(super) fn deliver(&self, round: Round) {
-        self.outstanding.rounds.fetch_add(1, Ordering::AcqRel);
+    /// Hands a round over, whose parcels are posted. Where it has more than [`HELP`] deliveries, the
+    /// caller helps until `is_wanted` says that it has something else to do; not while an earlier
+    /// round is unfinished: the longer a publisher gathers then, the less each message costs.
+    pub(super) fn deliver(&self, round: Round, is_wanted: &mut dyn FnMut() -> bool) {
+        let is_first = self.outstanding.rounds.fetch_add(1, Ordering::AcqRel) == 0;
+        let helps = is_first && round.len() > HELP;
         let job = Arc::new(Job {
             round,
             next: AtomicUsize::new(0),
@@ -99,6 +108,9 @@ impl Workers {
             // One that is gone ends the process.
             let _ = worker.try_send(Arc::clone(&job));
         }
+        if helps {
+            job.work(&self.outstanding, || !is_wanted());
+        }
     }
 }
 
@@ -106,9 +118,7 @@ impl Worker {
     /// The worker's thread: until [`Workers`] is dropped.
     pub fn run(self) {
         for job in &self.jobs {
-            if job.work() {
-                self.outstanding.finish_one();
-            }
+            job.work(&self.outstanding, || true);
         }
     }
 }
@@ -150,18 +160,18 @@ impl Round {
 }
 
 impl Job {
-    /// Delivers chunk after chunk, until none is left; true for whoever finished the last.
-    fn work(&self) -> bool {
+    /// Delivers chunk after chunk until none is left, as long as `goes_on` says so.
+    fn work(&self, outstanding: &Outstanding, mut goes_on: impl FnMut() -> bool) {
         let total = self.round.len();
-        loop {
+        while goes_on() {
             let first = self.next.fetch_add(CHUNK, Ordering::Relaxed);
             if first >= total {
-                return false;
+                return;
             }
             let count = CHUNK.min(total - first);
             self.round.deliver(first, count);
             if self.done.fetch_add(count, Ordering::AcqRel) + count == total {
-                return true;
+                outstanding.finish_one();
             }
         }
     }

@@ -194,7 +194,11 @@ impl Intake {
         if in_a_burst {
             self.hold_back(&round);
         }
-        self.hub.deliver(round);
+        // A lone message leaves time to help with it; where there are several, more are to come.
+        let is_lone = self.round.len() == 1 && self.gathered.is_empty() && self.sockets.is_empty();
+        let sockets = &mut self.sockets;
+        let mut is_wanted = || !is_lone || sockets.take();
+        self.hub.deliver(round, &mut is_wanted);
         let senders = self.gathered.senders.drain(..self.round.len());
         let receipts = self.receipts.iter().zip(self.round.drain(..));
         for ((receipt, document), sender) in receipts.zip(senders) {
