@@ -20,7 +20,6 @@ use nix::sys::socket::{
     self, Backlog, ControlMessageOwned, MsgFlags, MultiHeaders, Shutdown, SockaddrStorage,
     getsockopt, setsockopt, sockopt,
 };
-use nix::sys::time::TimeSpec;
 
 /// Connections that the kernel completes and keeps until they are accepted: std's 128 are too few
 /// when every page reconnects at once.
@@ -84,17 +83,6 @@ pub fn wait(interests: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Resu
         }
     };
     match poll::poll(interests, timeout) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The same, for less than a millisecond.
-///
-/// # Errors
-/// When the kernel is out of memory.
-pub fn wait_precisely(interests: &mut [PollFd<'_>], timeout: Duration) -> io::Result<()> {
-    match poll::ppoll(interests, Some(TimeSpec::from(timeout)), None) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -144,6 +144,11 @@ impl Hub {
         self.workers.have_room()
     }
 
+    /// How many clients would hear a document now.
+    pub fn reach(&self, document: &str) -> usize {
+        self.lock().routes.audience(document).len()
+    }
+
     /// Publishes documents in their order, and tells what became of each in `receipts`. They are
     /// in the mailboxes then; [`deliver`](Hub::deliver) is to follow.
     ///

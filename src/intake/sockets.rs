@@ -90,19 +90,6 @@ impl Sockets {
         Ok(())
     }
 
-    /// Waits for one more datagram, if there is room for it; false when none has come.
-    pub(super) fn wait_for_more(&mut self, timeout: Duration) -> bool {
-        if !self.has_room() {
-            return false;
-        }
-        let mut interests: Vec<_> = self.sockets.iter().map(Source::interest).collect();
-        // When the kernel is out of memory, nothing has come.
-        let waited = os::wait_precisely(&mut interests, timeout);
-        let ready: Vec<_> = interests.iter().map(os::is_readable).collect();
-        self.note(&ready);
-        waited.is_ok() && ready.contains(&true)
-    }
-
     fn note(&mut self, ready: &[bool]) {
         for (source, is_ready) in self.sockets.iter_mut().zip(ready) {
             source.is_ready |= is_ready;
@@ -113,11 +100,19 @@ impl Sockets {
         self.bytes < MAX_BYTES
     }
 
+    /// Finds out, without waiting, which sockets have something.
+    fn look(&mut self) {
+        let mut interests: Vec<_> = self.sockets.iter().map(Source::interest).collect();
+        // When the kernel is out of memory, nothing has come.
+        let _ = os::wait(&mut interests, Some(Duration::ZERO));
+        let ready: Vec<_> = interests.iter().map(os::is_readable).collect();
+        self.note(&ready);
+    }
+
     /// Takes what has arrived; says whether there was anything.
     pub(super) fn take(&mut self) -> bool {
-        let is_known = self.sockets.iter().any(|source| source.is_ready);
-        if !is_known && !self.wait_for_more(Duration::ZERO) {
-            return false;
+        if !self.sockets.iter().any(|source| source.is_ready) {
+            self.look();
         }
         let mut taken = 0;
         // The sockets take turns.

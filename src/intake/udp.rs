@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, TryRecvError};
@@ -19,7 +20,7 @@ use tungstenite::Bytes;
 
 use super::reply::Replies;
 use super::sockets::{Arrival, Sockets};
-use crate::hub::{Hub, Receipt, Round};
+use crate::hub::{Hub, Receipt};
 use crate::logging::{Kind, logged};
 use crate::message::{self, Document};
 use crate::os::Waker;
@@ -36,9 +37,15 @@ const MAX_GATHERED: usize = 4 << 20;
 /// What a gathered document costs beside its bytes.
 const OVERHEAD: usize = 128;
 
-/// How long deliveries may be held back while a burst lasts, for each of them: about a third of
-/// what a delivery takes.
+/// Clients from whom on a message waits for the rest of its burst: those that are told last hear of
+/// a lone one a hundredth later.
+const MANY: usize = 2000;
+
+/// How long it may wait, for each of its deliveries: about a third of what a delivery takes.
 const HOLD_BACK: Duration = Duration::from_micros(2);
+
+/// How often the sockets are looked at meanwhile.
+const GLANCE: Duration = Duration::from_micros(100);
 
 /// Without a datagram for so long, a burst is over.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -185,14 +192,15 @@ impl Intake {
         if self.gathered.is_empty() || !self.hub.has_room() {
             return;
         }
+        self.gather_the_burst();
         self.gathered.take_round(&mut self.round);
-        let mut in_a_burst = false;
         let sockets = &mut self.sockets;
+        let mut in_a_burst = false;
         let round = self.hub.publish(&self.round, &mut self.receipts, &mut || {
             in_a_burst |= sockets.take();
         });
         if in_a_burst {
-            self.hold_back(&round);
+            self.gather_on(round.len(), PAUSE);
         }
         // A lone message leaves time to help with it; where there are several, more are to come.
         let is_lone = self.round.len() == 1 && self.gathered.is_empty() && self.sockets.is_empty();
@@ -206,15 +214,35 @@ impl Intake {
         }
     }
 
-    /// In the midst of a burst, with thousands to deliver to, it takes the rest of the burst first:
-    /// on few cores the workers and the sender would leave this thread no time for its sockets.
-    /// The burst's messages share their deliveries then.
-    fn hold_back(&mut self, round: &Round) {
-        // At most some tens of thousands.
-        let deadline = Instant::now() + HOLD_BACK * round.len() as u32;
-        while Instant::now() < deadline && self.sockets.wait_for_more(PAUSE) {
-            self.sockets.take();
+    /// Before thousands are posted to, it looks whether this is the first message of a burst, and
+    /// if so, gathers the others: they share their deliveries then.
+    ///
+    /// It sleeps in between, so that it comes first whenever it wakes. Busy with posting, on few
+    /// cores, it would be put behind the sender for a tick of the scheduler, which Debian's receive
+    /// buffer does not hold; a loop that does nothing but receive is put there by each datagram.
+    fn gather_the_burst(&mut self) {
+        let reach = match self.gathered.documents.front() {
+            Some(first) if self.hub.online() >= MANY => self.hub.reach(first),
+            _ => 0,
+        };
+        if reach >= MANY {
+            self.gather_on(reach, GLANCE);
         }
+    }
+
+    /// Gathers what comes, until nothing has come for `pause` or the time is over that so many
+    /// deliveries may wait.
+    fn gather_on(&mut self, deliveries: usize, mut pause: Duration) {
+        let mut latest = Instant::now();
+        // At most some tens of thousands.
+        let deadline = latest + HOLD_BACK * deliveries as u32;
+        while latest.elapsed() < pause && Instant::now() < deadline {
+            thread::sleep(GLANCE);
+            if self.sockets.take() {
+                (latest, pause) = (Instant::now(), PAUSE);
+            }
+        }
+        self.gather();
     }
 }
 
