@@ -22,7 +22,7 @@ pub const MAX_OUTSTANDING: usize = 2;
 const CHUNK: usize = 32;
 
 /// Deliveries of a round beyond which its publisher helps: some milliseconds of work. With fewer
-/// the last client gains little, and one more busy core may be one less for those who listen here.
+/// the last client gains little.
 const HELP: usize = 512;
 
 /// Rounds that a worker may sleep through while others deliver them. One that sleeps longer misses
