@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 
-use crate::common::{Client, Listener, PATIENCE, Server, udpush_under};
+use crate::common::{Client, Listener, PATIENCE, Server, frames, publisher, udpush_under};
 
 /// Asks to be a client, and reads the answer to its end.
 fn refusal(server: &Server) -> String {
@@ -198,4 +198,31 @@ fn memory_for_all_clients_together_is_bounded() {
         bytes < bound.parse().unwrap(),
         "it is within its own bound: {line}"
     );
+}
+
+#[test]
+fn a_history_of_small_documents_takes_no_more_memory_than_it_may() {
+    let server = Server::start(&["--history", "100000000", "--history-bytes", "16777216"]);
+    let memory = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kibibytes = line.unwrap().split_whitespace().nth(1).unwrap();
+        kibibytes.parse::<u64>().unwrap() << 10
+    };
+    let mut witness = Listener::connect(server.clients);
+    let before = memory();
+    // Each in a datagram of its own: nothing is shared.
+    let documents = vec![r#"{"number":12345678}"#; server.burst()];
+    let expected = frames(&documents);
+    let socket = publisher();
+    for _ in 0..220_000 / documents.len() {
+        for document in &documents {
+            socket
+                .send_to(document.as_bytes(), server.publishers)
+                .unwrap();
+        }
+        witness.expect(&expected);
+    }
+    let taken = memory() - before;
+    assert!(taken <= 16 << 20, "{taken} bytes");
 }

@@ -14,8 +14,9 @@ const SLICE_MESSAGES: usize = 1024;
 /// Bytes of documents in one slice at most; a larger document is a slice of its own.
 const SLICE_BYTES: usize = 64 << 10;
 
-/// What a held document costs beside its bytes.
-const OVERHEAD: usize = 64;
+/// What a held document costs beside its bytes, at most: its place in the ring, twice that while
+/// the ring grows, and two small allocations.
+const OVERHEAD: usize = 128;
 
 /// What may be held.
 #[derive(Clone, Copy, Debug)]
