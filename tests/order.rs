@@ -142,3 +142,30 @@ fn a_burst_to_hundreds_arrives_to_its_end_without_another_datagram() {
         }
     }
 }
+
+#[test]
+fn messages_to_thousands_arrive_in_order_alone_and_in_bursts() {
+    // Beyond 512 clients the UDP thread helps with a lone message; from 2,000 on each message waits
+    // for the rest of its burst.
+    let server = Server::start(&["--heartbeat", "3600"]);
+    let mut listeners: Vec<_> = (0..2_050)
+        .map(|_| Listener::connect(server.clients))
+        .collect();
+    let socket = publisher();
+    let mut number = 0;
+    for length in [1, 1, server.burst(), 1, server.burst(), server.burst()] {
+        let documents: Vec<_> = (number..number + length)
+            .map(|n| format!("[{n}]"))
+            .collect();
+        number += length;
+        for document in &documents {
+            socket
+                .send_to(document.as_bytes(), server.publishers)
+                .unwrap();
+        }
+        let expected = frames(&documents);
+        for listener in &mut listeners {
+            listener.expect(&expected);
+        }
+    }
+}

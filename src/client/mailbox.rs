@@ -18,20 +18,19 @@
 //! The socket and the waker live as long as the mailbox: nobody who holds one can reach a
 //! descriptor that has become another's.
 
-use std::collections::VecDeque;
+mod outlet;
+
 use std::io::{self, IoSlice};
-use std::iter;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Sender, unbounded};
 
 use super::parcel::{Memory, Parcel};
 use crate::os::{self, Waker};
-
-/// Parcels in one send at most.
-pub const BATCH: usize = 64;
+pub use outlet::BATCH;
+use outlet::Outlet;
 
 /// Sends that the owner makes before it looks at its socket and its clock again.
 const OWNER_SENDS: usize = 16;
@@ -133,50 +132,6 @@ impl Waiting {
     }
 }
 
-/// What the mutex guards: the receiving end, and what has come out of it but is not sent.
-#[derive(Debug)]
-struct Outlet {
-    posts: Receiver<Arc<Parcel>>,
-    unsent: Unsent,
-    /// Bytes of the first unsent parcel that are out.
-    sent: usize,
-    /// Where the first unsent parcel ends: at its end, unless it was cut.
-    cut: Option<usize>,
-    /// The socket was full, and the owner has not seen it writable since.
-    stalled: bool,
-    /// The last parcel is in `unsent` or out: nothing more is taken from the channel.
-    sealed: bool,
-    /// The socket's error, until the owner takes it.
-    broken: Option<io::Error>,
-    /// Slots of waiting parcels that [`Memory`] knows of, in bytes.
-    accounted: usize,
-}
-
-/// Parcels that are out of the channel, in order. Whoever keeps up has one at a time, for which no
-/// memory beyond the mailbox is touched: with thousands of clients that is a tenth of the cost.
-#[derive(Debug, Default)]
-struct Unsent {
-    first: Option<Arc<Parcel>>,
-    others: VecDeque<Arc<Parcel>>,
-}
-
-impl Unsent {
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.others.len()
-    }
-
-    fn push(&mut self, parcel: Arc<Parcel>) {
-        match self.first {
-            None => self.first = Some(parcel),
-            Some(_) => self.others.push_back(parcel),
-        }
-    }
-
-    fn pop(&mut self) -> Option<Arc<Parcel>> {
-        std::mem::replace(&mut self.first, self.others.pop_front())
-    }
-}
-
 /// How one send went.
 enum Sent {
     All,
@@ -199,16 +154,7 @@ impl<S: Outflow> Mailbox<S> {
             limits,
             waker,
             memory,
-            outlet: Mutex::new(Outlet {
-                posts: receiver,
-                unsent: Unsent::default(),
-                sent: 0,
-                cut: None,
-                stalled: false,
-                sealed: false,
-                broken: None,
-                accounted: 0,
-            }),
+            outlet: Mutex::new(Outlet::new(receiver)),
             socket,
         }
     }
@@ -322,27 +268,11 @@ impl<S: Outflow> Mailbox<S> {
         if outlet.sealed {
             return;
         }
-        // A post that came in at the same moment may still land in the channel: `sealed` keeps it
-        // from ever leaving it.
-        outlet.sealed = true;
-        let half = match outlet.sent {
-            0 => None,
-            _ => outlet.unsent.pop(),
-        };
-        let unsent = iter::from_fn(|| outlet.unsent.pop());
-        for parcel in unsent.chain(outlet.posts.try_iter()) {
-            self.waiting
-                .subtract(parcel.message_count(), parcel.bytes().len());
-        }
-        if let Some(half) = half {
-            let cut = half.cut_after(outlet.sent);
-            self.waiting.subtract(0, half.bytes().len() - cut);
-            outlet.cut = Some(cut);
-            outlet.unsent.push(half);
-        }
-        let last = Arc::new(last.and_no_more());
+        let (messages, bytes) = outlet.drop_all_but_the_frame_that_is_half_out();
+        self.waiting.subtract(messages, bytes);
+        let last = last.and_no_more();
         self.waiting.add(last.message_count(), last.bytes().len());
-        outlet.unsent.push(last);
+        outlet.seal(last);
         self.account(outlet);
     }
 
@@ -378,7 +308,7 @@ impl<S: Outflow> Mailbox<S> {
     fn account(&self, outlet: &mut Outlet) {
         let parcels = match self.waiting.get().1 {
             0 => 0,
-            _ => outlet.unsent.len() + outlet.posts.len(),
+            _ => outlet.len(),
         };
         let slots = parcels * SLOT;
         if slots > outlet.accounted {
@@ -392,13 +322,14 @@ impl<S: Outflow> Mailbox<S> {
     /// One send of what is at hand, at most [`BATCH`] parcels.
     fn send_once(&self, outlet: &mut Outlet) -> Sent {
         let emptied = outlet.fill();
-        if outlet.unsent.first.is_none() {
+        if outlet.is_empty() {
             return if outlet.sealed { Sent::Last } else { Sent::All };
         }
         let (wanted, sent) = outlet.send_to(&self.socket);
         match sent {
             Ok(sent) => {
-                let last = self.settle(outlet, sent);
+                let (messages, last) = outlet.settle(sent);
+                self.waiting.subtract(messages, sent);
                 if last {
                     Sent::Last
                 } else if sent == wanted && emptied {
@@ -415,60 +346,6 @@ impl<S: Outflow> Mailbox<S> {
                 Sent::Broken
             }
         }
-    }
-
-    /// Takes `sent` bytes off the front of the queue; true when the last parcel is out.
-    fn settle(&self, outlet: &mut Outlet, sent: usize) -> bool {
-        let mut messages = 0;
-        let mut last = false;
-        outlet.sent += sent;
-        while let Some(parcel) = &outlet.unsent.first {
-            let end = outlet.cut.unwrap_or(parcel.bytes().len());
-            if outlet.sent < end {
-                break;
-            }
-            messages += parcel.message_count();
-            last = parcel.is_last();
-            outlet.sent -= end;
-            outlet.cut = None;
-            outlet.unsent.pop();
-        }
-        self.waiting.subtract(messages, sent);
-        last
-    }
-}
-
-impl Outlet {
-    /// Moves parcels from the channel, until a batch is at hand; true when the channel is empty.
-    fn fill(&mut self) -> bool {
-        while !self.sealed && self.unsent.len() < BATCH {
-            let Ok(parcel) = self.posts.try_recv() else {
-                return true;
-            };
-            self.sealed = parcel.is_last();
-            self.unsent.push(parcel);
-        }
-        self.sealed
-    }
-
-    /// Sends the queue's first batch: how many bytes that is, and how many were taken.
-    fn send_to(&self, socket: &impl Outflow) -> (usize, io::Result<usize>) {
-        let Some(first) = &self.unsent.first else {
-            return (0, Ok(0));
-        };
-        let first = &first.bytes()[self.sent..self.cut.unwrap_or(first.bytes().len())];
-        if self.unsent.others.is_empty() {
-            return (first.len(), socket.send_now(&[IoSlice::new(first)]));
-        }
-        let mut parts = [IoSlice::new(&[]); BATCH];
-        parts[0] = IoSlice::new(first);
-        let (mut wanted, mut count) = (first.len(), 1);
-        for (part, parcel) in parts[1..].iter_mut().zip(&self.unsent.others) {
-            *part = IoSlice::new(parcel.bytes());
-            wanted += parcel.bytes().len();
-            count += 1;
-        }
-        (wanted, socket.send_now(&parts[..count]))
     }
 }
 
