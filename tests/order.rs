@@ -72,14 +72,13 @@ fn bursts_to_100_clients_arrive_whole_and_in_order_with_four_workers() {
     bursts_arrive_whole("4");
 }
 
-#[test]
-fn bursts_arrive_in_order_where_the_udp_thread_delivers_by_itself() {
-    // At most 64 clients are served without any worker.
-    let server = Server::start(&["--heartbeat", "3600"]);
-    let mut listeners: Vec<_> = (0..60).map(|_| Listener::connect(server.clients)).collect();
+/// Bursts of so many messages, each after the one before was heard by all.
+fn bursts_are_heard(server: &Server, listeners: &mut [Listener], lengths: &[usize]) {
     let socket = publisher();
-    for burst in 0..20 {
-        let numbers = burst * server.burst()..(burst + 1) * server.burst();
+    let mut number = 0;
+    for length in lengths {
+        let numbers = number..number + length;
+        number = numbers.end;
         let documents: Vec<_> = numbers.map(|n| format!("[{n}]")).collect();
         for document in &documents {
             socket
@@ -87,10 +86,18 @@ fn bursts_arrive_in_order_where_the_udp_thread_delivers_by_itself() {
                 .unwrap();
         }
         let expected = frames(&documents);
-        for listener in &mut listeners {
+        for listener in &mut *listeners {
             listener.expect(&expected);
         }
     }
+}
+
+#[test]
+fn bursts_arrive_in_order_where_the_udp_thread_delivers_by_itself() {
+    // At most 64 clients are served without any worker.
+    let server = Server::start(&["--heartbeat", "3600"]);
+    let mut listeners: Vec<_> = (0..60).map(|_| Listener::connect(server.clients)).collect();
+    bursts_are_heard(&server, &mut listeners, &[server.burst(); 20]);
 }
 
 #[test]
@@ -151,21 +158,6 @@ fn messages_to_thousands_arrive_in_order_alone_and_in_bursts() {
     let mut listeners: Vec<_> = (0..2_050)
         .map(|_| Listener::connect(server.clients))
         .collect();
-    let socket = publisher();
-    let mut number = 0;
-    for length in [1, 1, server.burst(), 1, server.burst(), server.burst()] {
-        let documents: Vec<_> = (number..number + length)
-            .map(|n| format!("[{n}]"))
-            .collect();
-        number += length;
-        for document in &documents {
-            socket
-                .send_to(document.as_bytes(), server.publishers)
-                .unwrap();
-        }
-        let expected = frames(&documents);
-        for listener in &mut listeners {
-            listener.expect(&expected);
-        }
-    }
+    let burst = server.burst();
+    bursts_are_heard(&server, &mut listeners, &[1, 1, burst, 1, burst, burst]);
 }
