@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 
-use crate::common::{Client, Listener, PATIENCE, Server, frames, publisher, udpush_under};
+use crate::common::{Client, Listener, PATIENCE, Server, frames, udpush_under};
 
 /// Asks to be a client, and reads the answer to its end.
 fn refusal(server: &Server) -> String {
@@ -214,13 +214,8 @@ fn a_history_of_small_documents_takes_no_more_memory_than_it_may() {
     // Each in a datagram of its own: nothing is shared.
     let documents = vec![r#"{"number":12345678}"#; server.burst()];
     let expected = frames(&documents);
-    let socket = publisher();
     for _ in 0..220_000 / documents.len() {
-        for document in &documents {
-            socket
-                .send_to(document.as_bytes(), server.publishers)
-                .unwrap();
-        }
+        server.push_burst(&documents);
         witness.expect(&expected);
     }
     let taken = memory() - before;

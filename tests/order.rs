@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::common::{Listener, Server, eventually, frames, publisher};
+use crate::common::{Listener, Server, eventually, frames};
 
 const CLIENTS: usize = 100;
 
@@ -43,13 +43,8 @@ fn bursts_arrive_whole(workers: &str) {
     let bursts: Vec<_> = documents.chunks(server.burst()).collect();
     let steps: Vec<_> = bursts.iter().map(|burst| frames(*burst)).collect();
     hear(&server, &steps, |wait_for| {
-        let socket = publisher();
         for (number, burst) in bursts.iter().enumerate() {
-            for document in *burst {
-                socket
-                    .send_to(document.as_bytes(), server.publishers)
-                    .unwrap();
-            }
+            server.push_burst(*burst);
             wait_for(number + 1);
         }
     });
@@ -74,17 +69,12 @@ fn bursts_to_100_clients_arrive_whole_and_in_order_with_four_workers() {
 
 /// Bursts of so many messages, each after the one before was heard by all.
 fn bursts_are_heard(server: &Server, listeners: &mut [Listener], lengths: &[usize]) {
-    let socket = publisher();
     let mut number = 0;
     for length in lengths {
         let numbers = number..number + length;
         number = numbers.end;
         let documents: Vec<_> = numbers.map(|n| format!("[{n}]")).collect();
-        for document in &documents {
-            socket
-                .send_to(document.as_bytes(), server.publishers)
-                .unwrap();
-        }
+        server.push_burst(&documents);
         let expected = frames(&documents);
         for listener in &mut *listeners {
             listener.expect(&expected);
@@ -135,15 +125,9 @@ fn a_burst_to_hundreds_arrives_to_its_end_without_another_datagram() {
     let server = Server::start(&[]);
     let _audience = server.connect_many(600);
     let mut witness = server.connect();
-    let socket = publisher();
     for burst in 0..40 {
         let numbers = burst * 200 + 1..=(burst + 1) * 200;
-        for number in numbers.clone() {
-            let document = number.to_string();
-            socket
-                .send_to(document.as_bytes(), server.publishers)
-                .unwrap();
-        }
+        server.push_burst(numbers.clone().map(|number| number.to_string()));
         for number in numbers {
             assert_eq!(witness.text(), number.to_string());
         }

@@ -83,8 +83,9 @@ struct Session<'a> {
     mailbox: &'a Arc<Mailbox>,
     membership: Membership,
     inbound: Inbound,
-    /// Something came behind the request and is in the buffer already: no poll would tell of it.
-    came_with_request: bool,
+    /// Something may be in the buffer already, of which no poll would tell: at first what came
+    /// behind the request.
+    more_to_read: bool,
     heartbeat: Duration,
     next_beat: Instant,
     last_sign_of_life: Instant,
@@ -106,7 +107,7 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         Session {
             mailbox,
-            came_with_request: !rest.is_empty(),
+            more_to_read: !rest.is_empty(),
             inbound: Inbound::new(membership.encoding(), rest),
             heartbeat,
             next_beat: first_beat(membership.client(), heartbeat),
@@ -148,7 +149,6 @@ impl<'a> Session<'a> {
 
     /// Deliver, wait, read; until the end. Both sides of the result are one, for the `?`.
     fn serve(&mut self) -> Result<Ending, Ending> {
-        let mut more_to_read = self.came_with_request;
         loop {
             let deadline = self.keep_alive()?;
             let (progress, relieved) = self.mailbox.deliver_as_owner();
@@ -169,7 +169,7 @@ impl<'a> Session<'a> {
                 false => PollFlags::POLLIN,
                 true => PollFlags::POLLIN | PollFlags::POLLOUT,
             };
-            let timeout = match more_to_send || more_to_read {
+            let timeout = match more_to_send || self.more_to_read {
                 true => Duration::ZERO,
                 false => deadline.saturating_duration_since(now),
             };
@@ -181,8 +181,8 @@ impl<'a> Session<'a> {
             if os::is_readable(&interests[0]) {
                 self.mailbox.waker().clear();
             }
-            if more_to_read || os::is_readable(&interests[1]) {
-                more_to_read = self.read()?;
+            if self.more_to_read || os::is_readable(&interests[1]) {
+                self.more_to_read = self.read()?;
             }
         }
     }

@@ -144,9 +144,15 @@ impl Hub {
         self.workers.have_room()
     }
 
-    /// How many clients would hear a document now.
-    pub fn reach(&self, document: &str) -> usize {
-        self.lock().routes.audience(document).len()
+    /// How many clients would hear a document now, if that is at least `least`. Where there are
+    /// not as many at all, it is not looked up.
+    pub fn reach(&self, document: &str, least: usize) -> Option<usize> {
+        let state = self.lock();
+        if state.routes.len() < least {
+            return None;
+        }
+        let reach = state.routes.audience(document).len();
+        (reach >= least).then_some(reach)
     }
 
     /// Publishes documents in their order, and tells what became of each in `receipts`. They are

@@ -221,11 +221,8 @@ impl Intake {
     /// cores, it would be put behind the sender for a tick of the scheduler, which Debian's receive
     /// buffer does not hold; a loop that does nothing but receive is put there by each datagram.
     fn gather_the_burst(&mut self) {
-        let reach = match self.gathered.documents.front() {
-            Some(first) if self.hub.online() >= MANY => self.hub.reach(first),
-            _ => 0,
-        };
-        if reach >= MANY {
+        let first = self.gathered.documents.front();
+        if let Some(reach) = first.and_then(|first| self.hub.reach(first, MANY)) {
             self.gather_on(reach, GLANCE);
         }
     }
