@@ -8,6 +8,7 @@ mod clients;
 mod floor;
 mod frames;
 mod generator;
+mod histogram;
 mod plan;
 mod progress;
 mod publish;

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::clients::Connected;
 use super::generator::Part;
+use super::histogram::Histogram;
 use super::plan::{Mode, Plan};
 use super::server_stats::{Memory, Server};
-use super::tally::{Histogram, Tally};
+use super::tally::Tally;
 
 /// Processor time, in seconds; `None` where it can't be known.
 #[derive(Clone, Copy, Debug)]
