@@ -1,17 +1,18 @@
 //! `udpush bench`: a smoke run. What it measures is no test's business, that nothing is lost is.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::common::{Server, udpush};
+use crate::common::{Ending, Server, udpush};
 
 fn bench(server: &Server, arguments: &[&str]) -> Value {
-    let output = udpush()
-        .args(["bench", "--json", "--warm-up", "0.1"])
-        .args(["--connect", &server.clients.to_string()])
-        .args(["--publish", &server.publishers.to_string()])
-        .args(arguments)
-        .output()
-        .unwrap();
+    let mut command = udpush();
+    command.args(["bench", "--json", "--warm-up", "0.1"]);
+    command.args(["--connect", &server.clients.to_string()]);
+    command.args(["--publish", &server.publishers.to_string()]);
+    let bench = Ending::start(command.args(arguments));
+    let output = bench.output_within(Duration::from_secs(60));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
     serde_json::from_slice(&output.stdout).unwrap()

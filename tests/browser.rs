@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use self::relay::Relay;
 use self::webdriver::Browser;
-use crate::common::{Directory, Server, eventually, udpush};
+use crate::common::{Directory, Ending, Server, eventually, udpush};
 
 const IS_OPEN: &str = "document.getElementById('state').dataset.state === 'open'";
 
 /// Publishes with a command line, as cron jobs do.
 fn run(command: &str) {
-    let shell = Command::new("sh").args(["-c", command]).status();
-    assert!(shell.unwrap().success(), "{command}");
+    let output = Ending::start(Command::new("sh").args(["-c", command])).output();
+    assert!(output.status.success(), "{command}");
 }
 
 /// The messages that the page shows, oldest first.
@@ -92,10 +92,10 @@ fn the_commands_on_the_page_are_right_for_whatever_was_typed_in() {
         };
         let shell = command("shell").replace("nc -u", "nc.openbsd -u");
         run(&shell);
-        let bash = Command::new("bash").args(["-c", &shell]).status();
-        assert!(bash.unwrap().success());
-        let php = Command::new("php").args(["-r", &command("php")]).status();
-        assert!(php.unwrap().success());
+        let bash = Ending::start(Command::new("bash").args(["-c", &shell])).output();
+        assert!(bash.status.success());
+        let php = Ending::start(Command::new("php").args(["-r", &command("php")])).output();
+        assert!(php.status.success());
         for message in wait_for_shown(&browser, 3) {
             assert_eq!(message[field], value);
             assert_eq!(message.as_object().unwrap().len(), 2);

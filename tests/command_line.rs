@@ -3,31 +3,16 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command};
+use std::process::Command;
 
-use crate::common::{Directory, Listener, PATIENCE, Server, eventually, udpush};
+use crate::common::{Directory, Ending, Listener, PATIENCE, Server, udpush};
 
 /// A process that is to end by itself: exit status, standard output, standard error.
 fn outcome(directory: &Directory, command: &mut Command) -> (i32, String, String) {
-    /// Should it not end, it is no burden for the other tests.
-    struct Ending(Child);
-    impl Drop for Ending {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-    let output = ["stdout", "stderr"].map(|name| directory.file(name));
-    let [stdout, stderr] = output
-        .each_ref()
-        .map(|path| fs::File::create(path).unwrap());
-    command.current_dir(directory.path());
-    command.stdout(stdout).stderr(stderr);
-    let mut child = Ending(command.spawn().unwrap());
-    let what = format!("the end of {command:?}");
-    let status = eventually(&what, || child.0.try_wait().unwrap());
-    let [stdout, stderr] = output.map(|path| fs::read_to_string(path).unwrap());
-    (status.code().expect("no signal"), stdout, stderr)
+    let output = Ending::start(command.current_dir(directory.path())).output();
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    (output.status.code().expect("no signal"), stdout, stderr)
 }
 
 /// udpush with these flags on free ports, unless they say something else.

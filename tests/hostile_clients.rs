@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::common::{Client, Listener, PATIENCE, Server};
+use crate::common::{Client, Deadline, Listener, PATIENCE, Server};
 
 /// Sends raw bytes, and reads all that comes until the server closes.
 fn conversation(server: &Server, bytes: &[u8]) -> String {
@@ -112,7 +112,10 @@ fn a_flood_of_pings_whose_pongs_nobody_reads_is_closed_at_the_bound() {
     let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
     ping.extend([b'x'; 125]);
     // Until the server has closed the connection.
-    while flood.send_raw(&ping) {}
+    let deadline = Deadline::new();
+    while flood.send_raw(&ping) {
+        deadline.check("the end of the connection");
+    }
     let line = server.wait_for_line("client 2 closed: too slow: ");
     assert!(line.ends_with(" (1 online)"), "{line}");
     server.push("1");

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::common::{Client, Server};
+use crate::common::{Client, Deadline, Server};
 
 fn text_of(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
@@ -113,7 +113,9 @@ fn heartbeats_carry_the_newest_id_to_whom_nothing_was_addressed() {
         server.push(format!(r#"{{"class":2,"number":{number}}}"#));
         witness.text();
     }
+    let deadline = Deadline::new();
     let newest = loop {
+        deadline.check("a heartbeat with the newest id");
         let heartbeat = client.json();
         assert_eq!(heartbeat["type"], "heartbeat");
         let id = text_of(&heartbeat["id"]);

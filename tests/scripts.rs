@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::common::{Directory, Server, eventually};
+use crate::common::{Directory, Ending, Server, eventually};
 
 /// A document of this many bytes.
 fn document(bytes: usize) -> String {
@@ -40,19 +40,14 @@ fn php_code(server: &Server, code: &str) -> Output {
 }
 
 fn run(command: &mut Command, input: &str) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
+    let mut child = Ending::start(command.stdin(Stdio::piped()));
+    let mut stdin = child.stdin();
     // In parts, as most programs write into a pipe. A script that fails early does not read.
     for part in input.as_bytes().chunks(4096) {
         let _ = stdin.write_all(part);
     }
     drop(stdin);
-    child.wait_with_output().unwrap()
+    child.output()
 }
 
 /// It printed nothing: cron mails whatever a job prints.

@@ -118,7 +118,7 @@ impl Browser {
             $from = stream_context_create(['socket' => ['bindto' => $argv[2].':0']]);
             $s = stream_socket_client('tcp://'.$argv[1], $errno, $error, 20, STREAM_CLIENT_CONNECT, $from);
             fwrite($s, $argv[3]);
-            while (($line = fgets($s)) !== "\r\n");
+            while (($line = fgets($s)) !== "\r\n") if ($line === false) exit(1);
             while (($header = fread($s, 2)) !== '') {
                 // Pings are the only frames that come.
                 fwrite($s, "\x8a\x80\0\0\0\0");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::common::{Client, Server, publisher};
+use crate::common::{AtEnd, Client, Server, publisher};
 
 /// How long and how large.
 struct Size {
@@ -133,6 +133,7 @@ fn registering_under_load_neither_loses_nor_leaks_a_message() {
         }
     };
     thread::scope(|scope| {
+        let _end = AtEnd(|| last.store(0, Ordering::Release));
         let clients: Vec<_> = (0..size.clients)
             .map(|seed| {
                 let (session, last) = (&session, &last);
@@ -183,6 +184,7 @@ fn clients_that_drop_and_resume_have_every_message_once_and_in_order() {
     let done = AtomicBool::new(false);
     let last = AtomicU64::new(u64::MAX);
     thread::scope(|scope| {
+        let _end = AtEnd(|| last.store(0, Ordering::Release));
         let clients: Vec<_> = (0..size.clients)
             .map(|seed| {
                 let (server, done, last) = (&server, &done, &last);

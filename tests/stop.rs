@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::common::{Listener, Server, eventually, publisher};
+use crate::common::{AtEnd, Listener, Server, eventually, publisher};
 
 #[test]
 fn everyone_gets_close_1001_and_what_was_pushed_before() {
@@ -61,6 +61,7 @@ fn under_load_everyone_gets_close_1001_after_whole_messages_in_order() {
     let stopped = AtomicBool::new(false);
     thread::scope(|scope| {
         let (slowest, stopped) = (&slowest, &stopped);
+        let _stopped = AtEnd(|| stopped.store(true, Ordering::Release));
         let clients: Vec<_> = listeners
             .into_iter()
             .enumerate()
@@ -101,7 +102,6 @@ fn under_load_everyone_gets_close_1001_after_whole_messages_in_order() {
         });
         server.signal("TERM");
         let ends: Vec<_> = clients.into_iter().map(|c| c.join().unwrap()).collect();
-        stopped.store(true, Ordering::Release);
         // All the same: whatever was published reached everyone.
         assert!(ends[0].1 > 2000);
         assert_eq!(ends, vec![(1001, ends[0].1); 100]);
@@ -135,6 +135,7 @@ fn neither_a_flood_nor_a_client_that_is_stuck_holds_the_stop_up() {
     let publishers = server.publishers;
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _ended = AtEnd(|| ended.store(true, Ordering::Release));
         scope.spawn(|| {
             let socket = publisher();
             let document = format!("\"{}\"", "x".repeat(1000));
@@ -148,14 +149,9 @@ fn neither_a_flood_nor_a_client_that_is_stuck_holds_the_stop_up() {
         }
         server.signal("TERM");
         // Whoever reads is told; the flood may have been too much for it before.
-        let code = loop {
-            if let Err(code) = client.text() {
-                break code;
-            }
-        };
+        let code = client.close_code();
         drop(client);
         let status = server.wait();
-        ended.store(true, Ordering::Release);
         assert!(code == 1001 || code == 1013, "{code}");
         assert_eq!(status.code(), Some(0));
     });

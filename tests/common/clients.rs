@@ -10,9 +10,9 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
 use tungstenite::{Message, WebSocket};
 
-use super::PATIENCE;
+use super::{Deadline, PATIENCE};
 
-/// A connection whose reads have a deadline, and which minds no signal: the end of another test's
+/// A connection whose reads and writes have a deadline, and which minds no signal: the end of another test's
 /// child interrupts such a read, and the kernel resumes only those without a deadline.
 pub struct Connection(TcpStream);
 
@@ -21,6 +21,7 @@ impl Connection {
     pub fn to(server: SocketAddr) -> Connection {
         let stream = TcpStream::connect(server).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Connection(stream)
     }
 }
@@ -84,7 +85,9 @@ impl Client {
 
     /// The next text frame.
     pub fn text(&mut self) -> String {
+        let deadline = Deadline::new();
         loop {
+            deadline.check("a text frame");
             match self.0.read().expect("a text frame") {
                 Message::Text(text) => return text.as_str().to_owned(),
                 Message::Ping(_) => {}
@@ -95,7 +98,9 @@ impl Client {
 
     /// The code of the close frame that comes next.
     pub fn close_code(&mut self) -> u16 {
+        let deadline = Deadline::new();
         loop {
+            deadline.check("a close frame");
             match self.0.read().expect("a close frame") {
                 Message::Close(frame) => return frame.expect("a code").code.into(),
                 Message::Ping(_) | Message::Text(_) => {}
@@ -109,13 +114,15 @@ impl Client {
         self.0.get_mut().write_all(bytes).unwrap();
     }
 
-    /// Reads until the server has closed the connection, whatever it says before.
+    /// Reads until the server has closed the connection, whatever it says before: in order, as a
+    /// reset could eat it.
     pub fn wait_for_end(&mut self) {
+        let deadline = Deadline::new();
         loop {
+            deadline.check("the end of the connection");
             match self.0.get_mut().read(&mut [0; 4096]) {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return,
                 Err(error) => panic!("no end: {error}"),
             }
         }
@@ -147,6 +154,7 @@ impl Listener {
 
     fn over(mut stream: TcpStream) -> Listener {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(Self::HANDSHAKE).unwrap();
         let mut listener = Listener(BufReader::with_capacity(64 << 10, stream));
         let mut head = Vec::new();
@@ -215,6 +223,17 @@ impl Listener {
             (0x81, text) => Ok(String::from_utf8(text).unwrap()),
             (0x88, close) => Err(u16::from_be_bytes([close[0], close[1]])),
             (other, _) => panic!("neither text nor close: {other:x}"),
+        }
+    }
+
+    /// The code of the close frame that comes after whatever else is still to come.
+    pub fn close_code(&mut self) -> u16 {
+        let deadline = Deadline::new();
+        loop {
+            deadline.check("a close frame");
+            if let Err(code) = self.text() {
+                return code;
+            }
         }
     }
 }

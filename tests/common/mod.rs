@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 pub use clients::{Client, Listener, frames};
-pub use tools::{nc, php, php_push};
+pub use tools::{Ending, nc, php, php_push};
 
 /// The longest that anything may take that should take milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -111,14 +111,49 @@ pub fn udpush_under(wrapper: &[&str]) -> Command {
 }
 
 /// Looks again and again until `look` finds something.
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, look)
+}
+
+/// The same with a patience of its own.
+pub fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Deadline::after(patience);
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "it never came: {what}");
+        deadline.check(what);
         thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// For loops that end when something comes: where other things may come instead for ever, the
+/// deadline of a single read never passes.
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// In [`PATIENCE`].
+    pub fn new() -> Deadline {
+        Deadline::after(PATIENCE)
+    }
+
+    fn after(patience: Duration) -> Deadline {
+        Deadline(Instant::now() + patience)
+    }
+
+    /// Fails when it has passed.
+    pub fn check(&self, what: &str) {
+        assert!(Instant::now() < self.0, "it never came: {what}");
+    }
+}
+
+/// Runs this when it is dropped, after a failed assertion, too: so threads are told to end that a
+/// scope would wait for.
+pub struct AtEnd<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 

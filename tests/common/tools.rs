@@ -1,22 +1,66 @@
-//! The tools that publishers use: nc and PHP, the real ones.
+//! The tools that publishers use: nc and PHP, the real ones; and how any command is run to its end.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output};
+use std::time::Duration;
 
-use super::Directory;
+use super::{Directory, PATIENCE, within};
 
-/// Runs a command to its end with this standard input: a file, so that no pipe can cut it.
-pub fn run_with_input(command: &mut Command, input: &[u8]) -> Output {
-    let directory = Directory::new();
-    let file = directory.file("input");
-    fs::write(&file, input).unwrap();
-    let child = command
-        .stdin(File::open(file).unwrap())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    child.unwrap().wait_with_output().unwrap()
+/// A process that is to end by itself. Should it not, the test fails and the process is killed.
+pub struct Ending {
+    child: Child,
+    what: String,
+    /// What it prints: a pipe would have to be emptied meanwhile.
+    files: Directory,
+}
+
+impl Ending {
+    pub fn start(command: &mut Command) -> Ending {
+        let files = Directory::new();
+        let file = |name| File::create(files.file(name)).unwrap();
+        let child = command.stdout(file("stdout")).stderr(file("stderr"));
+        Ending {
+            child: child.spawn().unwrap(),
+            what: format!("the end of {command:?}"),
+            files,
+        }
+    }
+
+    /// With this standard input: a file, so that no pipe can cut it.
+    pub fn start_with_input(command: &mut Command, input: &[u8]) -> Ending {
+        let directory = Directory::new();
+        let file = directory.file("input");
+        fs::write(&file, input).unwrap();
+        Ending::start(command.stdin(File::open(file).unwrap()))
+    }
+
+    /// The pipe that the command was given as its standard input.
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("a pipe")
+    }
+
+    /// What it has come to, once it has.
+    pub fn output(self) -> Output {
+        self.output_within(PATIENCE)
+    }
+
+    /// The same for a process that takes its time.
+    pub fn output_within(mut self, patience: Duration) -> Output {
+        let status = within(patience, &self.what, || self.child.try_wait().unwrap());
+        Output {
+            status,
+            stdout: fs::read(self.files.file("stdout")).unwrap(),
+            stderr: fs::read(self.files.file("stderr")).unwrap(),
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// What OpenBSD's nc, which Debian calls so, prints when it pushes this.
@@ -55,7 +99,7 @@ pub fn php_push(open: &str, publishers: SocketAddr, document: &[u8]) {
 }
 
 fn output_of(command: &mut Command, input: &[u8]) -> String {
-    let output = run_with_input(command, input);
+    let output = Ending::start_with_input(command, input).output();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && errors.is_empty(),

@@ -333,6 +333,8 @@ fn racing_publishers_workers_and_owner_keep_order_and_framing() {
     const MESSAGES: u64 = 20_000;
 
     let (near, mut far) = UnixStream::pair().unwrap();
+    // Should another thread fail, the reader does not wait for ever.
+    far.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let limits = Limits {
         messages: usize::MAX,
         bytes: usize::MAX,
