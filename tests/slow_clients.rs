@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use crate::common::{Client, Listener, Server, eventually, udpush_under};
+use crate::common::{Client, Listener, Server, eventually, skip, udpush_under};
 
 /// A document of 4 KB with a number in front.
 fn numbered(number: usize) -> String {
@@ -183,8 +183,7 @@ fn a_process_that_is_killed_is_gone_at_once() {
 fn a_browser_that_vanishes_without_a_fin_is_closed_after_two_heartbeats() {
     // A network of its own, in which an address can vanish and every packet with it.
     if !run(&["unshare", "-Urn", "true"]) {
-        eprintln!("this machine allows no namespaces: nothing to test");
-        return;
+        return skip("this machine allows no namespaces");
     }
     let prepare = "ip link set lo up && ip address add 10.9.9.1/32 dev lo && exec \"$@\"";
     let mut command = udpush_under(&["unshare", "-Urn", "sh", "-c", prepare, "sh"]);

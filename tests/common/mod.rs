@@ -1,6 +1,7 @@
 //! Starts the real binary on free ports, and stops it.
 
 mod clients;
+mod skip;
 mod tools;
 
 use std::fs::{self, File};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 pub use clients::{Client, Listener, frames};
+pub use skip::skip;
 pub use tools::{Ending, nc, php, php_push};
 
 /// The longest that anything may take that should take milliseconds.
