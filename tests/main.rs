@@ -12,6 +12,7 @@ mod browser;
 mod command_line;
 mod common;
 mod empty;
+mod events;
 mod hostile_clients;
 mod limits;
 mod log_file;

@@ -1,9 +1,6 @@
 //! Ids, history and resume: a client that comes back has everything that it missed, once and in
 //! order, or is told that it has not.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-
 use serde_json::Value;
 
 use crate::common::{Client, Deadline, Server};
@@ -141,62 +138,4 @@ fn plain_clients_hear_nothing_but_documents() {
     client.say(r#"{"a":{}}"#);
     server.push("1");
     assert_eq!(client.text(), "1");
-}
-
-/// Runs curl and yields its lines.
-struct Curl(
-    std::process::Child,
-    std::io::Lines<BufReader<std::process::ChildStdout>>,
-);
-
-impl Curl {
-    fn start(arguments: &[&str]) -> Curl {
-        let mut child = Command::new("curl")
-            .args(["-sN", "--max-time", "60"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Curl(child, lines)
-    }
-
-    /// The next event's lines, without the blank one.
-    fn event(&mut self) -> Vec<String> {
-        let lines = self.1.by_ref().map(Result::unwrap);
-        lines.take_while(|line| !line.is_empty()).collect()
-    }
-}
-
-impl Drop for Curl {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn curl_prints_events_as_they_come_and_last_event_id_resumes() {
-    let mut server = Server::start(&[]);
-    let url = format!("http://{}/events?school_id=2", server.clients);
-    let mut curl = Curl::start(&[&url]);
-    let hello = curl.event();
-    assert_eq!(hello[0], "event: hello");
-    assert!(hello[2].contains(r#""registration":{"school_id":"2"}"#));
-    server.push(r#"{"school_id":3}"#);
-    server.push("{\"school_id\":2,\n\"text\":\"two lines\"}");
-    let event = curl.event();
-    let id = event[0].strip_prefix("id: ").unwrap().to_owned();
-    let data = ["data: {\"school_id\":2,", "data: \"text\":\"two lines\"}"];
-    assert_eq!(event[1..], data);
-    drop(curl);
-    server.wait_for_line("client 1 closed: closed by the client");
-
-    server.push(r#"{"missed":true}"#);
-    let mut curl = Curl::start(&["-H", &format!("Last-Event-ID: {id}"), &url]);
-    assert!(curl.event()[2].contains(r#""resumed":true"#));
-    assert_eq!(curl.event()[1], r#"data: {"missed":true}"#);
-    server.signal("TERM");
-    assert_eq!(curl.event(), [": 1001 the server stops"]);
-    assert_eq!(server.wait().code(), Some(0));
 }

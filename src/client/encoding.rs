@@ -1,4 +1,4 @@
-//! The three ways in which clients hear messages, each encoded once for all who use it.
+//! The ways in which clients hear messages, each encoded once for all who use it.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::events;
 use super::frames;
 use super::mailbox::Mailbox;
 use super::parcel::{Layout, Parcel};
@@ -25,8 +26,11 @@ pub enum Encoding {
     Plain,
     /// [`SUBPROTOCOL`]: text frames with a JSON object each.
     V1,
-    /// Server-sent events.
+    /// Server-sent events, one behind the other until the connection ends, as HTTP/1.0 knows it.
     Events,
+    /// Server-sent events, each a chunk of HTTP/1.1: there are clients that wait for a chunk's end
+    /// only, and without any for as many bytes as their buffer takes.
+    ChunkedEvents,
 }
 
 /// What a client is told when it has connected or registered.
@@ -48,13 +52,19 @@ pub struct Hello<'a> {
 
 impl Encoding {
     /// How many there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
+
+    /// Whether it is HTTP to the end; all else is WebSocket.
+    pub fn is_events(self) -> bool {
+        matches!(self, Encoding::Events | Encoding::ChunkedEvents)
+    }
 
     /// Where bytes in this encoding may be cut.
     pub fn layout(self) -> Layout {
         match self {
             Encoding::Plain | Encoding::V1 => Layout::Frames,
             Encoding::Events => Layout::Events,
+            Encoding::ChunkedEvents => Layout::Chunks,
         }
     }
 
@@ -79,7 +89,9 @@ impl Encoding {
                 let length = 80 - rest.len();
                 frames::append_text(bytes, &[&head[..length], document.as_bytes(), b"}"]);
             }
-            Encoding::Events => append_event(bytes, None, &id, document.as_str()),
+            Encoding::Events | Encoding::ChunkedEvents => {
+                self.append_event(bytes, None, &id, document.as_str());
+            }
         }
     }
 
@@ -92,7 +104,9 @@ impl Encoding {
         match self {
             Encoding::Plain => {}
             Encoding::V1 => frames::append_text(bytes, &[text.as_bytes()]),
-            Encoding::Events => append_event(bytes, Some("hello"), &hello.id, &text),
+            Encoding::Events | Encoding::ChunkedEvents => {
+                self.append_event(bytes, Some("hello"), &hello.id, &text);
+            }
         }
     }
 
@@ -108,16 +122,18 @@ impl Encoding {
     /// A sign of life that tells the newest id, where ids are told, with a ping where there are
     /// pings.
     pub fn heartbeat(self, newest: MessageId) -> Parcel {
-        let mut bytes = Vec::with_capacity(80);
+        let mut bytes = Vec::with_capacity(160);
+        let text = || format!(r#"{{"type":"heartbeat","id":"{newest}"}}"#);
         match self {
             Encoding::Plain => frames::append_ping(&mut bytes),
             Encoding::V1 => {
                 frames::append_ping(&mut bytes);
-                let text = format!(r#"{{"type":"heartbeat","id":"{newest}"}}"#);
-                frames::append_text(&mut bytes, &[text.as_bytes()]);
+                frames::append_text(&mut bytes, &[text().as_bytes()]);
             }
-            // It sets the last event's id and dispatches nothing (HTML §9.2.6).
-            Encoding::Events => bytes.extend(format!("id: {newest}\n\n").into_bytes()),
+            // A lone id would do by HTML §9.2.6, but some libraries take it for an empty message.
+            Encoding::Events | Encoding::ChunkedEvents => {
+                self.append_event(&mut bytes, Some("heartbeat"), &newest, &text());
+            }
         }
         Parcel::alone(bytes, self.layout())
     }
@@ -126,10 +142,22 @@ impl Encoding {
     pub fn close(self, code: u16, reason: &'static str) -> Parcel {
         match self {
             Encoding::Plain | Encoding::V1 => Parcel::frames(frames::close(code, reason)),
-            Encoding::Events => {
-                let comment = format!(": {code} {reason}\n\n");
-                Parcel::alone(comment.into_bytes(), self.layout())
+            Encoding::Events | Encoding::ChunkedEvents => {
+                let mut bytes = format!(": {code} {reason}\n\n").into_bytes();
+                if self == Encoding::ChunkedEvents {
+                    events::make_chunk(&mut bytes, 0);
+                    bytes.extend_from_slice(events::LAST_CHUNK);
+                }
+                Parcel::alone(bytes, self.layout())
             }
+        }
+    }
+
+    fn append_event(self, bytes: &mut Vec<u8>, event: Option<&str>, id: &impl Display, data: &str) {
+        let start = bytes.len();
+        events::append(bytes, event, id, data);
+        if self == Encoding::ChunkedEvents {
+            events::make_chunk(bytes, start);
         }
     }
 
@@ -170,22 +198,6 @@ impl Hello<'_> {
     }
 }
 
-/// One event (HTML §9.2.5): a line break in the data starts another data line, and comes out as
-/// a line feed; in JSON, breaks are white space.
-fn append_event(bytes: &mut Vec<u8>, event: Option<&str>, id: &impl Display, data: &str) {
-    if let Some(event) = event {
-        bytes.extend_from_slice(format!("event: {event}\n").as_bytes());
-    }
-    // Writing to memory cannot fail.
-    let _ = writeln!(bytes, "id: {id}");
-    for line in data.split(['\n', '\r']) {
-        bytes.extend_from_slice(b"data: ");
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.push(b'\n');
-    }
-    bytes.push(b'\n');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,11 +229,18 @@ mod tests {
     }
 
     #[test]
-    fn an_event_has_a_data_line_for_each_line_of_the_document() {
-        let text = text(Encoding::Events, "{\r\n\n\"a\":1}");
-        let data = text.split_once('\n').unwrap().1;
-        assert_eq!(data, "data: {\ndata: \ndata: \ndata: \"a\":1}\n\n");
-        assert_eq!(text.find("\n\n"), Some(text.len() - 2), "one event's end");
+    fn each_event_is_a_whole_chunk_and_the_last_words_end_the_stream() {
+        let id = id();
+        let encoded = |encoding: Encoding| {
+            let mut bytes = Vec::new();
+            encoding.append_message(&mut bytes, id, &"1".into());
+            String::from_utf8(bytes).unwrap()
+        };
+        let event = encoded(Encoding::Events);
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        assert_eq!(encoded(Encoding::ChunkedEvents), chunk);
+        let last = Encoding::ChunkedEvents.close(1001, "bye");
+        assert_eq!(last.bytes(), b"c\r\n: 1001 bye\n\n\r\n0\r\n\r\n");
     }
 
     #[test]

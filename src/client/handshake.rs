@@ -28,14 +28,18 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of a request's head at most.
 const MAX_HEAD: usize = 8 << 10;
 
-/// The head of an answer that never ends: events, for pages of any origin, as with WebSocket; not
-/// to be kept nor held back on the way.
-const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\n\
-    Content-Type: text/event-stream\r\n\
-    Cache-Control: no-cache\r\n\
-    X-Accel-Buffering: no\r\n\
-    Access-Control-Allow-Origin: *\r\n\
-    Connection: close\r\n\r\n";
+/// How events are to be sent, and the answer's head: for pages of any origin, as with WebSocket; not
+/// to be kept, nor to be compressed or held back on the way.
+fn events(head: &Head) -> (Encoding, Vec<u8>) {
+    let (encoding, transfer) = match head.minor_version {
+        0 => (Encoding::Events, ""),
+        _ => (Encoding::ChunkedEvents, "Transfer-Encoding: chunked\r\n"),
+    };
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\nAccess-Control-Allow-Origin: *\r\n{transfer}Connection: close\r\n\r\n"
+    );
+    (encoding, answer.into_bytes())
+}
 
 /// A handshake that succeeded.
 #[derive(Debug)]
@@ -80,7 +84,7 @@ fn admit(head: &Head, rule: &Rule) -> Result<(Wish, Vec<u8>), Failure> {
     let (path, query) = head.path_and_query();
     let is_events = head.method == "GET" && path == web::EVENTS && !head.asks_for_websocket();
     let (encoding, answer) = if is_events {
-        (Encoding::Events, EVENTS.to_vec())
+        events(head)
     } else {
         upgrade(head).map_err(refuse)?
     };

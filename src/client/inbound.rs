@@ -45,7 +45,7 @@ pub(super) struct Heard {
 impl Inbound {
     /// `rest` is what came behind the request.
     pub(super) fn new(encoding: Encoding, rest: Vec<u8>) -> Self {
-        if encoding == Encoding::Events {
+        if encoding.is_events() {
             return Inbound::Events;
         }
         let config = WebSocketConfig::default()

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod encoding;
+pub mod events;
 pub mod frames;
 pub mod handshake;
 pub mod http;

@@ -12,7 +12,6 @@ use log::Level;
 use nix::poll::{PollFd, PollFlags};
 
 use super::accept::{Clients, Handshake};
-use super::encoding::Encoding;
 use super::ending::{Close, Ending};
 use super::handshake::{self, Failure};
 use super::http::Answer;
@@ -223,7 +222,7 @@ impl<'a> Session<'a> {
             // Behind a full socket it would tell nothing.
             if !self.stalled {
                 self.membership.beat();
-                if self.membership.encoding() == Encoding::Events {
+                if self.membership.encoding().is_events() {
                     // It has no pong: as long as the kernel gets its bytes out, it lives.
                     self.last_sign_of_life = now;
                 }

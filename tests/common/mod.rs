@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-pub use clients::{Client, Listener, frames};
+pub use clients::{Client, Connection, Listener, frames};
 pub use skip::skip;
-pub use tools::{Ending, nc, php, php_push};
+pub use tools::{Curl, Ending, nc, php, php_push};
 
 /// The longest that anything may take that should take milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(20);

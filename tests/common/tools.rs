@@ -1,8 +1,10 @@
-//! The tools that publishers use: nc and PHP, the real ones; and how any command is run to its end.
+//! The tools that publishers and clients use: nc, PHP and curl, the real ones; and how any command
+//! is run to its end.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, Output};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use super::{Directory, PATIENCE, within};
@@ -96,6 +98,35 @@ pub fn php_push(open: &str, publishers: SocketAddr, document: &[u8]) {
     let port = publishers.port().to_string();
     let written = php(&code, &[&host, &port], document);
     assert_eq!(written, document.len().to_string());
+}
+
+/// A running curl, and its lines.
+pub struct Curl(Child, Lines<BufReader<ChildStdout>>);
+
+impl Curl {
+    pub fn start(arguments: &[&str]) -> Curl {
+        let mut child = Command::new("curl")
+            .args(["-sN", "--max-time", "60"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Curl(child, lines)
+    }
+
+    /// The next event's lines, without the blank one; none at the end.
+    pub fn event(&mut self) -> Vec<String> {
+        let lines = self.1.by_ref().map(Result::unwrap);
+        lines.take_while(|line| !line.is_empty()).collect()
+    }
+}
+
+impl Drop for Curl {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn output_of(command: &mut Command, input: &[u8]) -> String {
