@@ -1,5 +1,6 @@
 //! A real browser misses nothing: the live page and push.js in Chromium.
 
+mod events;
 mod relay;
 mod webdriver;
 

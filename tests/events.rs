@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 
-use crate::common::{Connection, Curl, Deadline, Listener, Server};
+use crate::common::{Client, Connection, Curl, Deadline, Listener, Server, conversation};
 
 /// A client that takes the stream as HTTP/1.1 makes it.
 struct Chunks(BufReader<Connection>);
@@ -141,6 +141,31 @@ fn curl_prints_events_as_they_come_and_last_event_id_resumes() {
 }
 
 #[test]
+fn the_last_id_may_be_in_the_query_and_registers_nothing() {
+    for rule in [&[][..], &["--route", "lastEventId,Last-Event-ID,a"]] {
+        let mut server = Server::start(rule);
+        let mut witness = server.connect_v1("/");
+        let start = witness.json()["id"].as_str().unwrap().to_owned();
+        server.push("1");
+        witness.json();
+        for name in ["lastEventId", "Last-Event-ID"] {
+            let url = format!("http://{}/events?a=2&{name}={start}", server.clients);
+            // An id in the page's own URL is from before.
+            for url in [&url, &format!("{url}&since=0")] {
+                let mut curl = Curl::start(&[url]);
+                let hello = curl.event().pop().unwrap();
+                assert!(hello.contains(r#""resumed":true"#), "{hello}");
+                assert!(hello.contains(r#""registration":{"a":"2"}"#), "{hello}");
+                assert_eq!(curl.event()[1], "data: 1");
+            }
+        }
+        // Elsewhere it is a field like any other.
+        let _client = Client::connect(server.clients, "/?lastEventId=3");
+        server.wait_for_line(r#" registered {"lastEventId":"3"}"#);
+    }
+}
+
+#[test]
 fn a_stream_that_is_cut_as_too_slow_ends_with_whole_chunks() {
     let server = Server::start(&["--heartbeat", "3600", "--queue", "16"]);
     let (mut stuck, _) = Chunks::ask(&server, &Chunks::request("/events"));
@@ -175,4 +200,40 @@ fn a_stream_that_is_cut_as_too_slow_ends_with_whole_chunks() {
     assert!(read < 2 * count);
     assert_eq!(stuck.next(), "");
     stuck.expect_end();
+}
+
+#[test]
+fn at_a_full_server_an_event_source_is_asked_to_come_back_and_others_get_503() {
+    let mut server = Server::start(&["--max-clients", "1"]);
+    let _client = server.connect();
+    let ask = |more: &str| {
+        let request = format!("GET /events HTTP/1.1\r\nHost: x\r\n{more}Origin: http://a\r\n\r\n");
+        conversation(server.clients, request)
+    };
+    let why = "As many clients as are allowed are connected: try again later.";
+    let source = ask("Accept: text/event-stream\r\n");
+    assert!(source.starts_with("HTTP/1.1 200 OK\r\n"), "{source}");
+    assert!(
+        source.contains("\r\nContent-Type: text/event-stream\r\n"),
+        "{source}"
+    );
+    let stream = format!("\r\n\r\nretry: 5000\n: 503 Service Unavailable: {why}\n\n");
+    assert!(source.ends_with(&stream), "{source}");
+    let other = ask("Accept: */*\r\n");
+    assert!(
+        other.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
+        "{other}"
+    );
+    assert!(other.contains("\r\nRetry-After: 5\r\n"), "{other}");
+    assert!(other.ends_with(&format!("\r\n\r\n{why}\n")), "{other}");
+    for answer in [source, other] {
+        let readers = "\r\nAccess-Control-Allow-Origin: http://a\r\nAccess-Control-Allow-Credentials: true\r\n";
+        assert!(answer.contains(readers), "{answer}");
+    }
+    let log = server.stop();
+    let line = format!(
+        ": 503 Service Unavailable: {} (GET /events)\n",
+        why.trim_end_matches('.')
+    );
+    assert_eq!(log.matches(&line).count(), 2, "{log}");
 }

@@ -3,19 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::common::{Client, Deadline, Listener, PATIENCE, Server};
-
-/// Sends raw bytes, and reads all that comes until the server closes.
-fn conversation(server: &Server, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server.clients).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(bytes).unwrap();
-    let mut answer = Vec::new();
-    stream
-        .read_to_end(&mut answer)
-        .expect("an end, not a reset");
-    String::from_utf8(answer).unwrap()
-}
+use crate::common::{Client, Deadline, Listener, PATIENCE, Server, conversation};
 
 #[test]
 fn what_is_no_handshake_gets_an_answer_in_http() {
@@ -41,12 +29,16 @@ fn what_is_no_handshake_gets_an_answer_in_http() {
             "400 ",
         ),
     ] {
-        let answer = conversation(&server, request);
+        let answer = conversation(server.clients, request);
         let expected = format!("HTTP/1.1 {status}");
         assert!(answer.starts_with(&expected), "{expected}: {answer}");
     }
-    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(9000));
-    assert!(conversation(&server, long.as_bytes()).starts_with("HTTP/1.1 431 "));
+    for long in [
+        format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(40_000)),
+        format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(257)),
+    ] {
+        assert!(conversation(server.clients, long).starts_with("HTTP/1.1 431 "));
+    }
 }
 
 #[test]

@@ -6,27 +6,17 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 
-use crate::common::{Client, Listener, PATIENCE, Server, frames, udpush_under};
-
-/// Asks to be a client, and reads the answer to its end.
-fn refusal(server: &Server) -> String {
-    let mut stream = TcpStream::connect(server.clients).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(Listener::HANDSHAKE).unwrap();
-    let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .expect("an end, not a reset");
-    answer
-}
+use crate::common::{
+    Client, Connection, Listener, PATIENCE, Server, conversation, frames, udpush_under,
+};
 
 #[test]
 fn one_client_too_many_gets_503_and_a_place_is_free_again_when_one_has_left() {
-    let mut server = Server::start(&["--max-clients", "2", "--log-level", "debug"]);
+    let mut server = Server::start(&["--max-clients", "2"]);
     let first = server.connect();
     let mut second = server.connect();
     for _ in 0..3 {
-        let answer = refusal(&server);
+        let answer = conversation(server.clients, Listener::HANDSHAKE);
         assert!(
             answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
             "{answer}"
@@ -37,7 +27,7 @@ fn one_client_too_many_gets_503_and_a_place_is_free_again_when_one_has_left() {
             "{answer}"
         );
     }
-    server.wait_for_line(": As many clients as are allowed are connected");
+    server.wait_for_line(": 503 Service Unavailable: As many clients as are allowed are connected");
     drop(first);
     server.wait_for_line("client 1 closed: gone without a close frame (1 online)");
     // Those who were refused have no number.
@@ -51,24 +41,30 @@ fn one_client_too_many_gets_503_and_a_place_is_free_again_when_one_has_left() {
 
 #[test]
 fn a_handshake_that_does_not_end_is_answered_after_its_deadline() {
-    let server = Server::start(&[]);
-    let mut stream = TcpStream::connect(server.clients).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: ").unwrap();
+    let mut server = Server::start(&["--log-level", "debug"]);
+    // As browsers do that may need a second connection, and do not.
+    let mut unused = Connection::to(server.clients);
+    let begun = conversation(server.clients, "GET / HTTP/1.1\r\nHost: ");
     let mut answer = String::new();
-    stream
+    unused
         .read_to_string(&mut answer)
         .expect("an end, not a reset");
-    assert!(
-        answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
-        "{answer}"
-    );
+    for answer in [answer, begun] {
+        assert!(
+            answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+            "{answer}"
+        );
+    }
+    server.wait_for_line(": 408 Request Timeout: The request did not end within 10 s");
+    let log = server.stop();
+    assert_eq!(log.matches("[WARN] refused visitor ").count(), 1, "{log}");
+    assert!(log.contains(": it said nothing\n"), "{log}");
 }
 
 #[test]
-fn a_head_of_8_kib_is_read_and_one_that_is_longer_is_not() {
+fn a_head_of_32_kib_is_read_and_one_that_is_longer_is_not() {
     let server = Server::start(&[]);
-    for (length, status) in [(8192, "101 "), (8193, "431 ")] {
+    for (length, status) in [(32_768, "101 "), (32_769, "431 ")] {
         let handshake = String::from_utf8(Listener::HANDSHAKE.to_vec()).unwrap();
         let filling = "x".repeat(length - handshake.len());
         let request = handshake.replace("Host: x", &format!("Host: x{filling}"));

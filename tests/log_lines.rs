@@ -197,7 +197,7 @@ fn what_others_wrote_is_escaped() {
     }
     let log = server.stop();
     assert_eq!(
-        log.matches("] no session with 127.0.0.1:").count(),
+        log.matches("[WARN] refused visitor 127.0.0.1:").count(),
         3,
         "{log}"
     );

@@ -14,6 +14,7 @@ mod common;
 mod empty;
 mod events;
 mod hostile_clients;
+mod http;
 mod limits;
 mod log_file;
 mod log_lines;

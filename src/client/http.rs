@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::mem::MaybeUninit;
 
 use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
-/// Headers that a request may have; browsers send about twenty.
-const MAX_HEADERS: usize = 64;
+use crate::web::cors;
+
+/// Headers that a request may have; browsers send about twenty, and proxies add theirs.
+pub const MAX_HEADERS: usize = 256;
 
 /// RFC 9110 §5.6.7: such as `Sun, 06 Nov 1994 08:49:37 GMT`.
 const DATE: StaticFormatDescription = format_description!(
@@ -33,7 +36,7 @@ pub struct Head {
 /// Why bytes are no request's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// More than 64 headers.
+    /// More than [`MAX_HEADERS`].
     TooManyHeaders,
     /// Not HTTP/1.
     NotHttp,
@@ -45,9 +48,10 @@ impl Head {
     /// # Errors
     /// When it can no longer become one.
     pub fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut request = httparse::Request::new(&mut headers);
-        let length = match request.parse(bytes) {
+        // Not on the stack: what it touches there, a client keeps.
+        let mut headers = vec![MaybeUninit::uninit(); MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut []);
+        let length = match request.parse_with_uninit_headers(bytes, &mut headers) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => return Err(Malformed::TooManyHeaders),
@@ -66,7 +70,8 @@ impl Head {
         }))
     }
 
-    /// What was asked for, parted at the first `?`. Proxies ask with a whole URL (RFC 9112 §3.2.2).
+    /// What was asked for, parted at the first `?`. Proxies ask with a whole URL (RFC 9112 §3.2.2),
+    /// or begin with two slashes, one of which is left of the path that they serve this under.
     pub fn path_and_query(&self) -> (&str, &str) {
         let target = match self.target.split_once("://") {
             Some((_, rest)) if !self.target.starts_with('/') => {
@@ -74,9 +79,11 @@ impl Head {
             }
             _ => &self.target,
         };
-        match target.split_once('?').unwrap_or((target, "")) {
-            ("", query) => ("/", query),
-            parted => parted,
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let slashes = path.bytes().take_while(|byte| *byte == b'/').count();
+        match path {
+            "" => ("/", query),
+            path => (&path[slashes.saturating_sub(1)..], query),
         }
     }
 
@@ -87,6 +94,15 @@ impl Head {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// The elements of a header that is a list, however many lines it is spread over (RFC 9110
+    /// §5.6.1).
+    pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+        let elements = self.all(name).flat_map(|list| list.split(','));
+        elements
+            .map(str::trim)
+            .filter(|element| !element.is_empty())
+    }
+
     /// The first header of this name, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.all(name).next()
@@ -95,9 +111,9 @@ impl Head {
     /// Whether it wants to become a WebSocket, rightly or not. A proxy that does not let upgrades
     /// through leaves the headers of the second kind.
     pub fn asks_for_websocket(&self) -> bool {
-        let mut upgrades = self.all("upgrade").flat_map(|list| list.split(','));
         let mut names = self.headers.iter().map(|header| &header.0);
-        upgrades.any(|name| name.trim().eq_ignore_ascii_case("websocket"))
+        self.list("upgrade")
+            .any(|name| name.eq_ignore_ascii_case("websocket"))
             || names.any(|name| name.to_ascii_lowercase().starts_with("sec-websocket-"))
     }
 }
@@ -108,30 +124,46 @@ pub struct Answer {
     status: &'static str,
     content_type: &'static str,
     headers: String,
+    /// Header lines that say which pages may read it.
+    readers: Cow<'static, str>,
     body: Cow<'static, str>,
     is_without_body: bool,
 }
 
 impl Answer {
-    /// A status line's code and words, and a sentence for a person.
+    /// A status line's code and words, and a sentence for a person; any page may read it.
     pub fn new(status: &'static str, sentence: &str) -> Self {
         Answer {
             status,
             content_type: "text/plain; charset=utf-8",
             headers: String::new(),
+            readers: cors::ANYONE.into(),
             body: format!("{sentence}\n").into(),
             is_without_body: false,
         }
     }
 
-    /// 200, and a file.
-    pub fn file(content_type: &'static str, content: &'static str) -> Self {
+    /// 200, and a file; for nobody else's pages, unless they are named.
+    pub fn file(content_type: &'static str, content: impl Into<Cow<'static, str>>) -> Self {
         Answer {
             status: "200 OK",
             content_type,
             headers: String::new(),
+            readers: Cow::Borrowed(""),
             body: content.into(),
             is_without_body: false,
+        }
+    }
+
+    /// 204, for any page.
+    pub fn no_content() -> Self {
+        Answer {
+            status: "204 No Content",
+            content_type: "",
+            headers: String::new(),
+            readers: cors::ANYONE.into(),
+            body: Cow::Borrowed(""),
+            is_without_body: true,
         }
     }
 
@@ -139,6 +171,12 @@ impl Answer {
     pub fn not_modified(mut self) -> Self {
         self.status = "304 Not Modified";
         self.is_without_body = true;
+        self
+    }
+
+    /// Names the pages that may read it: header lines, as [`cors`] makes them.
+    pub fn readers(mut self, lines: impl Into<Cow<'static, str>>) -> Self {
+        self.readers = lines.into();
         self
     }
 
@@ -154,16 +192,26 @@ impl Answer {
         self.status
     }
 
+    /// What it says to a person.
+    pub fn sentence(&self) -> &str {
+        self.body.trim_end()
+    }
+
     /// The bytes on the wire; a HEAD request gets no body, but its length.
     pub fn bytes(&self, is_head: bool) -> Vec<u8> {
         let Answer {
             status,
             content_type,
             headers,
+            readers,
             body,
             is_without_body,
         } = self;
-        let length = body.len();
+        let content = match *content_type {
+            // RFC 9110 §8.6: none, not a length of 0.
+            "" => String::new(),
+            kind => format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len()),
+        };
         let body = if is_head || *is_without_body {
             ""
         } else {
@@ -172,7 +220,7 @@ impl Answer {
         // The format asks for nothing that a time in UTC lacks.
         let date = OffsetDateTime::now_utc().format(DATE).unwrap_or_default();
         format!(
-            "HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}"
+            "HTTP/1.1 {status}\r\nDate: {date}\r\n{content}{headers}{readers}Connection: close\r\n\r\n{body}"
         )
         .into_bytes()
     }
@@ -202,12 +250,25 @@ mod tests {
             ("http://x:1/a?b=c", ("/a", "b=c")),
             ("http://x", ("/", "")),
             ("http://x?b=/c", ("/", "b=/c")),
+            ("//a?b=c", ("/a", "b=c")),
+            ("///?b=c", ("/", "b=c")),
+            ("/a//b", ("/a//b", "")),
+            ("http://x//a", ("/a", "")),
+            ("?a", ("/", "a")),
             ("*", ("*", "")),
         ] {
             let text = format!("GET {target} HTTP/1.1\r\n\r\n");
             let head = Head::parse(text.as_bytes()).unwrap().unwrap();
             assert_eq!(head.path_and_query(), parted);
         }
+    }
+
+    #[test]
+    fn a_list_may_be_spread_over_lines_and_parted_by_any_white_space() {
+        let text = b"GET / HTTP/1.1\r\nConnection: a,\tb ,,c\r\nX: y\r\nconnection: d\r\n\r\n";
+        let head = Head::parse(text).unwrap().unwrap();
+        let list: Vec<_> = head.list("Connection").collect();
+        assert_eq!(list, ["a", "b", "c", "d"]);
     }
 
     #[test]
@@ -241,8 +302,10 @@ mod tests {
             Head::parse(b"\x16\x03\x01").unwrap_err(),
             Malformed::NotHttp
         );
-        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(65));
-        let error = Head::parse(many.as_bytes()).unwrap_err();
+        let with = |headers| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(headers));
+        let error = Head::parse(with(MAX_HEADERS + 1).as_bytes()).unwrap_err();
         assert_eq!(error, Malformed::TooManyHeaders);
+        let head = Head::parse(with(MAX_HEADERS).as_bytes()).unwrap().unwrap();
+        assert_eq!(head.headers.len(), MAX_HEADERS);
     }
 }

@@ -13,13 +13,11 @@ use nix::poll::{PollFd, PollFlags};
 
 use super::accept::{Clients, Handshake};
 use super::ending::{Close, Ending};
-use super::handshake::{self, Failure};
-use super::http::Answer;
+use super::handshake;
 use super::inbound::Inbound;
 use super::linger;
 use super::mailbox::{Dismissal, Mailbox, Progress};
 use super::parcel::Parcel;
-use crate::hub::Refusal;
 use crate::hub::id::ClientId;
 use crate::hub::membership::{Membership, Replay};
 use crate::logging::{Kind, logged};
@@ -39,10 +37,10 @@ pub(super) fn run(
     clients: &Clients,
     handshake: Handshake,
 ) {
-    let (why, answer) = match handshake::perform(mailbox, clients.hub.rule()) {
+    let failure = match handshake::perform(mailbox, peer, clients.hub.rule()) {
         Ok(visitor) => match clients.hub.join(mailbox, visitor.wish, visitor.answer) {
             Ok(membership) => {
-                drop(handshake);
+                drop((handshake, visitor.caller));
                 let heartbeat = clients.hub.heartbeat();
                 let session = Session::new(mailbox, membership, visitor.rest, heartbeat);
                 if session.run(peer) {
@@ -51,31 +49,16 @@ pub(super) fn run(
                 }
                 return;
             }
-            Err(refusal) => refused(refusal),
+            Err(refusal) => visitor.caller.turn_away(refusal),
         },
-        Err(Failure::Answer(answer, why)) => (why, answer),
-        Err(Failure::Silent(why)) => (why, Vec::new()),
+        Err(failure) => failure,
     };
-    logged!(
-        Level::Debug,
-        Kind::Handshake,
-        "no session with {peer}: {}",
-        why.escape_debug()
-    );
-    if !answer.is_empty() {
-        mailbox.post(Arc::new(Parcel::answer(answer).and_no_more()));
+    failure.log(peer);
+    if !failure.answer.is_empty() {
+        mailbox.post(Arc::new(Parcel::answer(failure.answer).and_no_more()));
         // A client that does not wait for the answer is gone either way.
         let _ = linger::finish(mailbox);
     }
-}
-
-fn refused(refusal: Refusal) -> (String, Vec<u8>) {
-    let sentence = match refusal {
-        Refusal::Full => "As many clients as are allowed are connected: try again later.",
-        Refusal::Stopping => "The server stops: try again later.",
-    };
-    let answer = Answer::new("503 Service Unavailable", sentence).header("Retry-After", "5");
-    (sentence.to_owned(), answer.bytes(false))
 }
 
 struct Session<'a> {

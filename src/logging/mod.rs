@@ -160,9 +160,13 @@ fn grouped(number: u64) -> String {
 /// The level at which lines of a kind, and their sums, are written.
 fn level_of(kind: Kind) -> Level {
     match kind {
-        Kind::Refused | Kind::Dropped(_) | Kind::NotRegistered => Level::Warn,
+        Kind::Refused | Kind::Dropped(_) | Kind::NotRegistered | Kind::Visitor => Level::Warn,
         Kind::Connected | Kind::Closed | Kind::Registered | Kind::Message(_) => Level::Info,
-        Kind::Empty(_) | Kind::Document | Kind::ClientFrame | Kind::Handshake => Level::Debug,
+        Kind::Empty(_)
+        | Kind::Document
+        | Kind::ClientFrame
+        | Kind::Handshake
+        | Kind::Subprotocol => Level::Debug,
     }
 }
 

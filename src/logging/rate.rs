@@ -29,8 +29,12 @@ pub enum Kind {
     Dropped(u64),
     /// This many empty documents were dropped.
     Empty(u64),
-    /// A connection became no session.
+    /// A connection became no session, which is no refusal.
     Handshake,
+    /// A visitor was refused.
+    Visitor,
+    /// A client offered no subprotocol that is spoken here.
+    Subprotocol,
     /// A client said something that says nothing to us.
     ClientFrame,
     /// A document's text.
@@ -38,7 +42,7 @@ pub enum Kind {
 }
 
 /// Each kind once, to ask for its sum.
-pub(super) const KINDS: [Kind; 11] = [
+pub(super) const KINDS: [Kind; 13] = [
     Kind::Connected,
     Kind::Closed,
     Kind::Registered,
@@ -48,6 +52,8 @@ pub(super) const KINDS: [Kind; 11] = [
     Kind::Dropped(0),
     Kind::Empty(0),
     Kind::Handshake,
+    Kind::Visitor,
+    Kind::Subprotocol,
     Kind::ClientFrame,
     Kind::Document,
 ];
@@ -118,6 +124,8 @@ impl Kind {
             Kind::Handshake => 8,
             Kind::ClientFrame => 9,
             Kind::Document => 10,
+            Kind::Visitor => 11,
+            Kind::Subprotocol => 12,
         }]
     }
 
@@ -151,6 +159,8 @@ impl Kind {
             Kind::Dropped(_) => format!("the kernel dropped {amount} more datagrams"),
             Kind::Empty(_) => format!("dropped {amount} more empty documents"),
             Kind::Handshake => format!("{more} more connections without a session"),
+            Kind::Visitor => format!("{more} more visitors refused"),
+            Kind::Subprotocol => format!("{more} more foreign subprotocols"),
             Kind::ClientFrame => format!("{more} more frames ignored"),
             Kind::Document => format!("{more} more documents"),
         })

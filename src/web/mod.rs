@@ -4,6 +4,8 @@
 //! Pure: a request's head in, an answer out. The client's own thread asks when a handshake turns
 //! out to be none. The files are part of the binary.
 
+pub mod cors;
+
 use crate::client::http::{Answer, Head};
 
 /// A file that has a path of its own.
@@ -74,7 +76,10 @@ impl Resource {
             answer = answer.header("Content-Security-Policy", POLICY);
         }
         if self.path == PUSH_JS {
-            answer = answer.header("Access-Control-Allow-Origin", "*");
+            // Pages that isolate themselves (COEP) load only what says that it is for all.
+            answer = answer
+                .readers(cors::ANYONE)
+                .header("Cross-Origin-Resource-Policy", "cross-origin");
         }
         match has(head, &tag) {
             true => answer.not_modified(),
@@ -89,6 +94,9 @@ pub fn answer(head: &Head) -> Answer {
         // RFC 9112 §3.2
         return sentence("400 Bad Request", "An HTTP/1.1 request names its host.");
     }
+    if head.method == "OPTIONS" {
+        return cors::preflight(head);
+    }
     let (path, _) = head.path_and_query();
     let resource = RESOURCES.iter().find(|resource| resource.path == path);
     let is_allowed = matches!(&*head.method, "GET" | "HEAD");
@@ -97,8 +105,8 @@ pub fn answer(head: &Head) -> Answer {
         (None, HEALTH) if is_allowed => {
             sentence("200 OK", "ok").header("Cache-Control", "no-store")
         }
-        (Some(_), _) | (None, HEALTH) => not_allowed("GET, HEAD"),
-        (None, EVENTS) => not_allowed("GET"),
+        (Some(_), _) | (None, HEALTH) => not_allowed("GET, HEAD, OPTIONS"),
+        (None, EVENTS) => not_allowed("GET, OPTIONS"),
         (None, _) => sentence(
             "404 Not Found",
             "There is nothing at this path: the live page is at /, the script for pages at \
@@ -177,12 +185,18 @@ mod tests {
             assert_eq!(header(&head, "Cache-Control"), Some("no-cache"));
             let length = resource.content.len().to_string();
             assert_eq!(header(&head, "Content-Length"), Some(&*length));
-            let is_public = header(&head, "Access-Control-Allow-Origin") == Some("*");
-            assert_eq!(is_public, resource.path == "/push.js");
+            for (name, value) in [
+                ("Access-Control-Allow-Origin", "*"),
+                ("Cross-Origin-Resource-Policy", "cross-origin"),
+            ] {
+                let is_public = header(&head, name) == Some(value);
+                assert_eq!(is_public, resource.path == "/push.js", "{name}");
+            }
         }
         let (head, _) = get("/", "");
         assert_eq!(header(&head, "Content-Security-Policy"), Some(POLICY));
         assert_eq!(get("/?school_id=2", "").0, head);
+        assert_eq!(get("//", "").0, head);
         assert_eq!(get("http://x:6552/", "").0, head);
         assert_eq!(get("http://x:6552?a=/b", "").0, head);
     }
@@ -228,14 +242,27 @@ mod tests {
             ("GET /../push.js HTTP/1.0", "404"),
             ("POST /nowhere HTTP/1.0", "404"),
             ("POST / HTTP/1.0", "405"),
-            ("OPTIONS /push.js HTTP/1.0", "405"),
+            ("OPTIONS / HTTP/1.0", "204"),
+            ("OPTIONS * HTTP/1.0", "204"),
+            ("OPTIONS /nowhere HTTP/1.0", "204"),
+            ("GET //healthz HTTP/1.0", "200"),
             ("DELETE /healthz HTTP/1.0", "405"),
             ("HEAD /events HTTP/1.0", "405"),
         ] {
             let (head, _) = ask(request);
             assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
             let allowed = header(&head, "Allow");
-            assert_eq!(allowed.is_some(), status == "405", "{head}");
+            assert_eq!(
+                allowed.is_some(),
+                ["204", "405"].contains(&status),
+                "{head}"
+            );
+            let readers = header(&head, "Access-Control-Allow-Origin");
+            let is_file = status == "200" && !request.contains("/healthz");
+            assert_eq!(
+                readers,
+                Some("*").filter(|_| !is_file || request.contains("/push.js"))
+            );
         }
         assert_eq!(get("/healthz", "").1, "ok\n");
     }

@@ -47,6 +47,17 @@ impl Write for Connection {
     }
 }
 
+/// Sends raw bytes, and reads all that comes until the server closes.
+pub fn conversation(server: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
+    let mut connection = Connection::to(server);
+    connection.write_all(bytes.as_ref()).unwrap();
+    let mut answer = Vec::new();
+    connection
+        .read_to_end(&mut answer)
+        .expect("an end, not a reset");
+    String::from_utf8(answer).unwrap()
+}
+
 /// A WebSocket client that waits at most [`PATIENCE`].
 pub struct Client(pub WebSocket<Connection>);
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-pub use clients::{Client, Connection, Listener, frames};
+pub use clients::{Client, Connection, Listener, conversation, frames};
 pub use skip::skip;
 pub use tools::{Curl, Ending, nc, php, php_push};
 

@@ -1,0 +1,175 @@
+//! The request's head, out of the socket, within its deadline and its bound.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags};
+
+use super::refusal::Failure;
+use crate::client::http::{Answer, Head, MAX_HEADERS, Malformed};
+use crate::client::mailbox::{Dismissal, Mailbox};
+use crate::os;
+
+/// From the connection to the end of the request's head.
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head at most: the cookies of all that runs on the same host come along, on
+/// whichever port.
+const MAX_HEAD: usize = 32 << 10;
+
+/// What is received at first; most heads are smaller.
+const FIRST: usize = 1024;
+
+/// How a TLS handshake begins (RFC 8446 §5.1): a record of this type and major version.
+const TLS: [u8; 2] = [0x16, 0x03];
+
+/// The head, and all that came: `length` tells where what follows it begins.
+pub(super) fn head(mailbox: &Mailbox) -> Result<(Head, Vec<u8>), Failure> {
+    let deadline = Instant::now() + DEADLINE;
+    let mut received = Vec::with_capacity(FIRST);
+    let mut parsed = 0;
+    loop {
+        let known = received.len();
+        // Most requests are there before their thread is.
+        if !receive(mailbox, &mut received)? {
+            wait(mailbox, deadline)?;
+        } else if is_worth_parsing(&received, known, parsed) {
+            parsed = received.len();
+            if let Some(head) = parse(&received)? {
+                return Ok((head, received));
+            }
+        }
+        if received.len() >= MAX_HEAD {
+            let sentence = format!("The request's head is longer than {MAX_HEAD} bytes.");
+            return Err(too_large(&sentence));
+        }
+        if Instant::now() >= deadline {
+            return Err(late(&received));
+        }
+    }
+}
+
+/// Takes what has arrived; false when nothing has.
+fn receive(mailbox: &Mailbox, received: &mut Vec<u8>) -> Result<bool, Failure> {
+    let known = received.len();
+    received.resize((known + known.max(FIRST)).min(MAX_HEAD), 0);
+    let outcome = os::receive_now(mailbox.socket(), &mut received[known..]);
+    received.truncate(known + outcome.as_ref().map_or(0, |count| *count));
+    match outcome {
+        Ok(0) => Err(Failure::silent("it left during the handshake")),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(Failure::silent(error)),
+    }
+}
+
+/// Whether what came behind the `known` bytes may have ended the head, or is so much more than was
+/// `parsed` before that garbage would be found out by now. However a head drips in, it is parsed
+/// for less than three times its length.
+fn is_worth_parsing(received: &[u8], known: usize, parsed: usize) -> bool {
+    // The longest end, `x\r\n\r\n`, came with its last byte at least.
+    received.len() >= 2 * parsed || has_end(&received[known.saturating_sub(4)..])
+}
+
+/// Whether a line that is not blank is followed by one that is: only a head's end has that. Blank
+/// lines that come before the head follow none.
+fn has_end(bytes: &[u8]) -> bool {
+    let mut line_feeds = None;
+    for byte in bytes {
+        match (byte, &mut line_feeds) {
+            (b'\r', _) | (b'\n', None) => {}
+            (b'\n', Some(count)) => *count += 1,
+            _ => line_feeds = Some(0),
+        }
+        if line_feeds == Some(2) {
+            return true;
+        }
+    }
+    false
+}
+
+fn parse(received: &[u8]) -> Result<Option<Head>, Failure> {
+    if received.starts_with(&TLS[..received.len().min(TLS.len())]) {
+        return Err(bad_request(
+            "TLS on a plain port: use ws:// and http://, or put a proxy with TLS in front.",
+        ));
+    }
+    Head::parse(received).map_err(|error| match error {
+        Malformed::NotHttp => bad_request("This is not HTTP/1."),
+        Malformed::TooManyHeaders => {
+            too_large(&format!("The request has more than {MAX_HEADERS} headers."))
+        }
+    })
+}
+
+/// Until more has come, or the deadline.
+fn wait(mailbox: &Mailbox, deadline: Instant) -> Result<(), Failure> {
+    let mut interests = [
+        PollFd::new(mailbox.waker().as_fd(), PollFlags::POLLIN),
+        PollFd::new(mailbox.socket().as_fd(), PollFlags::POLLIN),
+    ];
+    let left = deadline.saturating_duration_since(Instant::now());
+    os::wait(&mut interests, Some(left)).map_err(Failure::silent)?;
+    match mailbox.dismissal() {
+        None => Ok(()),
+        Some(Dismissal::Crowded) => {
+            let why = "too many handshakes were under way, and its was the oldest";
+            Err(Failure::refused(Vec::new(), why.to_owned()))
+        }
+        Some(dismissal) => Err(Failure::silent(format_args!("dismissed: {dismissal:?}"))),
+    }
+}
+
+fn late(received: &[u8]) -> Failure {
+    let sentence = format!("The request did not end within {} s.", DEADLINE.as_secs());
+    let answer = Answer::new("408 Request Timeout", &sentence);
+    match received {
+        // Browsers open connections ahead that they may never need.
+        [] => Failure::served(&answer, "it said nothing"),
+        _ => Failure::malformed(&answer),
+    }
+}
+
+fn too_large(sentence: &str) -> Failure {
+    let answer = Answer::new("431 Request Header Fields Too Large", sentence);
+    Failure::malformed(&answer)
+}
+
+fn bad_request(sentence: &str) -> Failure {
+    Failure::malformed(&Answer::new("400 Bad Request", sentence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_drips_in_is_parsed_for_less_than_three_times_its_length() {
+        for (unit, count) in [("GET / HTTP/1.1\r\nabc: d\r\n", 1200), ("\r\n", 16_000)] {
+            let bytes = format!("{}x\r\n\r\n", unit.repeat(count)).into_bytes();
+            let (mut parsed, mut work) = (0, 0);
+            for length in 1..=bytes.len() {
+                if is_worth_parsing(&bytes[..length], length - 1, parsed) {
+                    parsed = length;
+                    work += length;
+                }
+            }
+            assert_eq!(parsed, bytes.len(), "its end is seen");
+            assert!(work < 3 * bytes.len(), "{work} of {}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_heads_end_is_seen_however_it_is_cut() {
+        for end in ["x\r\n\r\n", "x\n\n", "x\r\n\n", "x\n\r\n"] {
+            let head = format!("\r\n\r\nGET / HTTP/1.1\r\na: b{end}").into_bytes();
+            let whole = head.len();
+            assert!(!has_end(&head[..whole - 1]), "{end:?}");
+            for known in 0..whole {
+                // Too little has come since the last time to look at it for its length alone.
+                assert!(is_worth_parsing(&head, known, whole), "{end:?} {known}");
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Visitors that become no clients: what they are answered, and what the log says of them.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::net::SocketAddr;
+
+use log::Level;
+
+use super::stream;
+use crate::client::http::{Answer, Head};
+use crate::hub::Refusal;
+use crate::logging::{Kind, logged};
+use crate::web::{self, cors};
+
+/// Letters of a visitor's own text that a line of the log has at most.
+const EXCERPT: usize = 100;
+
+/// The end of a handshake that leads to no session.
+#[derive(Debug)]
+pub struct Failure {
+    /// With this the connection is to be closed; nothing where there is nobody to talk to.
+    pub answer: Vec<u8>,
+    why: String,
+    is_refusal: bool,
+}
+
+/// What there is to know of a visitor that turns out to have no place.
+#[derive(Debug)]
+pub struct Caller {
+    request: String,
+    readers: Cow<'static, str>,
+    is_event_source: bool,
+}
+
+impl Failure {
+    /// Nobody is there to be told anything.
+    pub(super) fn silent(why: impl Display) -> Self {
+        Failure {
+            answer: Vec::new(),
+            why: why.to_string(),
+            is_refusal: false,
+        }
+    }
+
+    /// It got an answer, which is no refusal.
+    pub(super) fn served(answer: &Answer, why: &str) -> Self {
+        Failure {
+            answer: answer.bytes(false),
+            why: why.to_owned(),
+            is_refusal: false,
+        }
+    }
+
+    /// It did not get what it asked for.
+    pub(super) fn refused(answer: Vec<u8>, why: String) -> Self {
+        Failure {
+            answer,
+            why,
+            is_refusal: true,
+        }
+    }
+
+    /// An answer in HTTP to what was no request.
+    pub(super) fn malformed(answer: &Answer) -> Self {
+        Failure::refused(answer.bytes(false), reason(answer, None))
+    }
+
+    /// An answer in HTTP to a request.
+    pub(super) fn of(head: &Head, mut answer: Answer) -> Self {
+        if head.path_and_query().0 == web::EVENTS {
+            answer = answer.readers(cors::readers(head));
+        }
+        let bytes = answer.bytes(head.method == "HEAD");
+        let request = request(head);
+        let status = answer.status();
+        // Browsers and watchers ask for files that are not there.
+        let is_idle = status.starts_with("404") && matches!(&*head.method, "GET" | "HEAD");
+        if status.starts_with(['2', '3']) || is_idle {
+            return Failure {
+                answer: bytes,
+                why: format!("{request}: {status}"),
+                is_refusal: false,
+            };
+        }
+        Failure::refused(bytes, reason(&answer, Some(&request)))
+    }
+
+    /// Says it in the log: refusals as warnings.
+    pub fn log(&self, peer: SocketAddr) {
+        let why = &self.why;
+        match self.is_refusal {
+            true => logged!(Level::Warn, Kind::Visitor, "refused visitor {peer}: {why}"),
+            false => logged!(
+                Level::Debug,
+                Kind::Handshake,
+                "no session with {peer}: {why}"
+            ),
+        }
+    }
+}
+
+impl Caller {
+    pub(super) fn new(head: &Head) -> Self {
+        Caller {
+            request: request(head),
+            readers: cors::readers(head),
+            is_event_source: stream::is_event_source(head),
+        }
+    }
+
+    /// There is no place.
+    pub fn turn_away(&self, refusal: Refusal) -> Failure {
+        let sentence = match refusal {
+            Refusal::Full => "As many clients as are allowed are connected: try again later.",
+            Refusal::Stopping => "The server stops: try again later.",
+        };
+        let answer = Answer::new("503 Service Unavailable", sentence)
+            .header("Retry-After", "5")
+            .header("Access-Control-Expose-Headers", "Retry-After");
+        let why = reason(&answer, Some(&self.request));
+        let answer = match self.is_event_source {
+            true => stream::come_back(&answer),
+            false => answer,
+        };
+        Failure::refused(answer.readers(self.readers.clone()).bytes(false), why)
+    }
+}
+
+/// A refusal in the words that the visitor gets, and what it had asked for.
+fn reason(answer: &Answer, request: Option<&str>) -> String {
+    let (status, sentence) = (answer.status(), answer.sentence().trim_end_matches('.'));
+    match request {
+        Some(request) => format!("{status}: {sentence} ({request})"),
+        None => format!("{status}: {sentence}"),
+    }
+}
+
+/// What was asked for, as the log may show it: a query may hold what is nobody's business.
+fn request(head: &Head) -> String {
+    let (path, _) = head.path_and_query();
+    format!("{} {}", excerpt(&head.method), excerpt(path))
+}
+
+/// The beginning of a visitor's own text, with whatever a terminal may take for more than a letter
+/// escaped.
+pub(super) fn excerpt(text: &str) -> String {
+    let mut excerpt = String::new();
+    let mut letters = text.chars();
+    for letter in letters.by_ref().take(EXCERPT) {
+        excerpt.extend(letter.escape_debug());
+    }
+    if letters.next().is_some() {
+        excerpt.push('…');
+    }
+    excerpt
+}
