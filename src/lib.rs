@@ -14,6 +14,7 @@
 //! [`web`] is the live page and push.js. [`server`] starts and stops the threads; [`config`] and
 //! [`logging`] are what operators see.
 
+mod capacity;
 pub mod cli;
 pub mod client;
 pub mod config;

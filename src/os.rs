@@ -3,6 +3,7 @@
 //! Nothing here waits but [`wait`], and nothing here retries but where it says so.
 
 pub mod load;
+pub mod machine;
 
 use std::array;
 use std::io::{self, IoSlice, IoSliceMut};

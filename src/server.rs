@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
-use crate::client::accept::{Clients, MAX_HANDSHAKES};
+use crate::capacity::Capacity;
+use crate::client::accept::Clients;
 use crate::client::parcel::Memory;
 use crate::config::{Config, PUBLISH_PORT, Publish, UdpReply};
-use crate::hub::Hub;
 use crate::hub::workers::Workers;
+use crate::hub::{self, Hub};
 use crate::intake::reply::Replies;
 use crate::intake::udp::Intake;
 use crate::os::{self, Waker};
@@ -25,9 +26,6 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// How long clients may take to leave when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// Descriptors besides the clients' sockets and wakers.
-const OTHER_DESCRIPTORS: u64 = 64;
 
 /// Something that the process must know of.
 #[derive(Clone, Copy, Debug)]
@@ -63,14 +61,19 @@ impl Server {
     pub fn start(config: &Config, events: Sender<Event>) -> Result<Server, String> {
         let listener = bind_listener(config)?;
         let sockets = bind_publishers(&config.publish)?;
-        allow_descriptors(config.hub.max_clients);
+        let capacity = Capacity::find_out(config.hub.max_clients, config.workers);
         announce(&listener, &sockets).map_err(|error| error.to_string())?;
 
         let memory = Arc::new(Memory::default());
         let waker = Arc::new(Waker::new().map_err(|error| format!("no waker: {error}"))?);
         let (workers, worker_ends) = Workers::new(config.workers, Arc::clone(&waker));
-        let hub = Arc::new(Hub::new(config.hub.clone(), Arc::clone(&memory), workers));
-        let clients = Arc::new(Clients::new(Arc::clone(&hub), config.limits, memory));
+        let settings = hub::Settings {
+            max_clients: capacity.clients,
+            ..config.hub.clone()
+        };
+        let hub = Arc::new(Hub::new(settings, Arc::clone(&memory), workers));
+        let (limits, bounds) = (config.limits, capacity.bounds);
+        let clients = Arc::new(Clients::new(Arc::clone(&hub), limits, memory, bounds));
         let bound = sockets.iter().filter_map(|s| s.local_addr().ok());
         let ports = bound.map(|address| address.port()).chain([PUBLISH_PORT]);
         let replies = Replies::new(config.udp_reply == UdpReply::Errors, ports.collect());
@@ -125,9 +128,9 @@ impl Server {
         drop(self.stop_intake);
         self.waker.wake();
         let _ = self.intake.join();
-        self.clients.dismiss_handshakes();
+        self.clients.census().stop();
         self.hub.stop();
-        let left = self.clients.wait_until_gone(FAREWELL);
+        let left = self.clients.census().wait_until_empty(FAREWELL);
         if left > 0 {
             log::warn!("{left} clients did not leave in time");
             return;
@@ -226,21 +229,6 @@ fn enlarge_receive_buffer(socket: &UdpSocket, address: &SocketAddr) -> Result<()
         );
     }
     Ok(())
-}
-
-/// Each client takes a socket and a waker.
-fn allow_descriptors(max_clients: usize) {
-    let wanted = 2 * (max_clients + MAX_HANDSHAKES) as u64 + OTHER_DESCRIPTORS;
-    match os::raise_descriptor_limit(wanted) {
-        Ok(limit) if limit >= wanted => {}
-        Ok(limit) => {
-            let clients = limit.saturating_sub(OTHER_DESCRIPTORS) / 2;
-            log::warn!(
-                "{limit} open files are allowed, enough for {clients} clients, not for {max_clients}: ulimit -n {wanted}, or LimitNOFILE={wanted} in the unit file"
-            );
-        }
-        Err(error) => log::warn!("cannot read the limit of open files: {error}"),
-    }
 }
 
 /// The one line that says that all is bound.

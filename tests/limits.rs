@@ -5,9 +5,11 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 use crate::common::{
-    Client, Connection, Listener, PATIENCE, Server, conversation, frames, udpush_under,
+    Client, Connection, Directory, Listener, PATIENCE, Server, conversation, frames, udpush,
+    udpush_under,
 };
 
 #[test]
@@ -119,39 +121,20 @@ fn handshakes_that_never_end_keep_nobody_out() {
     assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
 }
 
-/// With so many descriptors, 60 clients get in one after another, each in the place of one that
-/// left, and none is turned away.
-fn waits_for_descriptors(limit: u32) {
-    let limit = format!("ulimit -n {limit} && exec \"$@\"");
-    let limit = ["sh", "-c", &limit, "sh"];
-    // Root could raise it again, unless it lacks the capability.
-    let unable = [
-        "setpriv",
-        "--bounding-set",
-        "-sys_resource",
-        "--inh-caps",
-        "-sys_resource",
-    ];
-    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    let mut command = match is_root {
-        true => udpush_under(&[&limit[..], &unable].concat()),
-        false => udpush_under(&limit),
-    };
-    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
-    let mut server = Server::start_command(command);
-    server
-        .wait_for_line(" open files are allowed, enough for 0 clients, not for 10000: ulimit -n ");
-    // The kernel takes connections that udpush cannot.
-    let mut clients: VecDeque<_> = (0..60)
+/// Sends the handshakes of so many clients; the kernel takes connections that udpush cannot.
+fn knock(server: &Server, count: usize) -> VecDeque<TcpStream> {
+    (0..count)
         .map(|_| {
             let mut stream = TcpStream::connect(server.clients).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             stream.write_all(Listener::HANDSHAKE).unwrap();
             stream
         })
-        .collect();
-    server.wait_for_line("cannot accept a client: Too many open files");
-    // They come in turn; who is in leaves, and so makes room.
+        .collect()
+}
+
+/// They come in turn; who is in leaves, and so makes room.
+fn come_and_go(mut clients: VecDeque<TcpStream>) {
     while let Some(mut first) = clients.pop_front() {
         let mut answer = [0; 12];
         let outcome = first.read_exact(&mut answer);
@@ -164,11 +147,119 @@ fn waits_for_descriptors(limit: u32) {
     }
 }
 
+/// Sets a limit of the running server's, such as `--nofile=20:20`, as the user that it runs as.
+fn limit(server: &Server, limit: &str, user: &[&str]) {
+    let pid = server.pid().to_string();
+    let prlimit = ["prlimit", "--pid", &pid, limit];
+    let command = [user, &prlimit].concat();
+    let output = Command::new(command[0]).args(&command[1..]).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{limit}: {output:?}");
+}
+
+/// With so many descriptors left, 60 clients get in one after another, each in the place of one
+/// that left, and none is turned away.
+fn waits_for_descriptors(left: usize) {
+    let mut server = Server::start(&[]);
+    let taken = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+    let allowed = taken.count() + left;
+    limit(&server, &format!("--nofile={allowed}:{allowed}"), &[]);
+    let clients = knock(&server, 60);
+    server.wait_for_line("cannot accept a client: Too many open files");
+    come_and_go(clients);
+}
+
 #[test]
 fn without_descriptors_clients_wait_until_there_are_some_again() {
     // A client takes two: the last one may be missing, or the last two.
-    waits_for_descriptors(64);
-    waits_for_descriptors(65);
+    waits_for_descriptors(40);
+    waits_for_descriptors(41);
+}
+
+#[test]
+fn without_threads_clients_wait_until_there_are_some_again() {
+    // Root may have as many as it likes; and others may not reach where the binary lies.
+    let directory = Directory::new();
+    let copy = directory.file("udpush");
+    fs::copy(udpush().get_program(), &copy).unwrap();
+    let user: &[_] = match is_root() {
+        true => &["setpriv", "--reuid", "65534", "--clear-groups"],
+        false => &["env"],
+    };
+    let mut command = Command::new(user[0]);
+    command
+        .args(&user[1..])
+        .arg(&copy)
+        .args(["--log-file", "-"]);
+    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
+    let mut server = Server::start_in(directory, command, "stderr");
+    limit(&server, "--nproc=1:5000", user);
+    let clients = knock(&server, 20);
+    server.wait_for_line("cannot accept a client: Resource temporarily unavailable");
+    limit(&server, "--nproc=5000:5000", user);
+    for mut client in clients {
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).expect("no reset");
+        assert_eq!(&answer, b"HTTP/1.1 101");
+    }
+}
+
+#[test]
+fn a_machine_that_allows_less_than_is_wanted_gets_a_server_that_keeps_to_it() {
+    // Root could raise it again, unless it lacks the capability.
+    let unable = [
+        "setpriv",
+        "--bounding-set",
+        "-sys_resource",
+        "--inh-caps",
+        "-sys_resource",
+    ];
+    let limit = ["sh", "-c", "ulimit -n 264 && exec \"$@\"", "sh"];
+    let mut command = match is_root() {
+        true => udpush_under(&[&limit[..], &unable].concat()),
+        false => udpush_under(&limit),
+    };
+    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
+    let mut server = Server::start_command(command);
+    server.wait_for_line(
+        " 264 open files are allowed, enough for 88 clients, not for 10000: ulimit -n 22064, or LimitNOFILE=22064 in the unit file",
+    );
+    let _clients = server.connect_many(88);
+    let answer = conversation(server.clients, Listener::HANDSHAKE);
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        !server.log().contains("cannot accept"),
+        "it never came to that"
+    );
+}
+
+#[test]
+fn those_who_are_refused_take_no_more_threads_than_handshakes_may() {
+    let server = Server::start(&["--max-clients", "10"]);
+    let threads = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        tasks.count()
+    };
+    let mut most = 0;
+    // They read their answers, or not, and never close: each takes its thread for a while.
+    let _refused: Vec<_> = (0..3000)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.clients).unwrap();
+            stream.write_all(b"GET /nothing HTTP/1.1\r\n\r\n").unwrap();
+            most = most.max(threads());
+            stream
+        })
+        .collect();
+    let mut client = server.connect();
+    server.push("1");
+    assert_eq!(client.text(), "1");
+    most = most.max(threads());
+    // Threads that have counted themselves out come on top until the kernel has ended them.
+    assert!(most < 2000, "{most} threads");
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 #[test]

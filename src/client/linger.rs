@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
-use super::mailbox::{Mailbox, Progress};
+use super::mailbox::{Dismissal, Mailbox, Progress};
 use crate::os;
 
 /// How long the last parcel may take to leave.
@@ -29,6 +29,7 @@ pub(super) fn finish(mailbox: &Mailbox) -> io::Result<()> {
             Progress::Broken(error) => return Err(error),
             Progress::More => {}
             Progress::Stalled | Progress::Idle => {
+                heed_dismissal(mailbox)?;
                 let interests = [
                     PollFd::new(mailbox.waker().as_fd(), PollFlags::POLLIN),
                     PollFd::new(mailbox.socket().as_fd(), PollFlags::POLLOUT),
@@ -46,11 +47,24 @@ pub(super) fn finish(mailbox: &Mailbox) -> io::Result<()> {
             Ok(_) if Instant::now() < deadline => {}
             Ok(_) => return Err(io::ErrorKind::TimedOut.into()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let interests = [PollFd::new(mailbox.socket().as_fd(), PollFlags::POLLIN)];
+                mailbox.waker().clear();
+                heed_dismissal(mailbox)?;
+                let interests = [
+                    PollFd::new(mailbox.waker().as_fd(), PollFlags::POLLIN),
+                    PollFd::new(mailbox.socket().as_fd(), PollFlags::POLLIN),
+                ];
                 wait_until(interests, deadline)?;
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Others may need its place.
+fn heed_dismissal(mailbox: &Mailbox) -> io::Result<()> {
+    match mailbox.dismissal() {
+        Some(Dismissal::Crowded) => Err(io::ErrorKind::Interrupted.into()),
+        _ => Ok(()),
     }
 }
 

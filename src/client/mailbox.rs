@@ -62,7 +62,8 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-/// Why somebody else than the client wants it gone. The owner acts on it.
+/// Why somebody else than the client wants it gone, the most urgent reason last. The owner acts on
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Dismissal {
@@ -70,7 +71,8 @@ pub enum Dismissal {
     TooSlow = 1,
     /// The server stops.
     Stop = 2,
-    /// Its handshake is the oldest of too many.
+    /// It is the oldest of too many that are no members of the hub: it is to go at once, without
+    /// another byte.
     Crowded = 3,
 }
 
@@ -276,12 +278,10 @@ impl<S: Outflow> Mailbox<S> {
         self.account(outlet);
     }
 
-    /// Asks the owner to end this client; the first reason stands.
+    /// Asks the owner to end this client. A more urgent reason takes the place of the one before: no
+    /// reason, whoever acted on it or not, makes a client deaf to the next.
     pub fn dismiss(&self, why: Dismissal) {
-        let asked =
-            self.dismissal
-                .compare_exchange(0, why as u8, Ordering::AcqRel, Ordering::Acquire);
-        if asked.is_ok() {
+        if self.dismissal.fetch_max(why as u8, Ordering::AcqRel) < why as u8 {
             self.waker.wake();
         }
     }

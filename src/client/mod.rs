@@ -1,6 +1,7 @@
 //! 6552, the public side: a thread for each browser.
 
 pub mod accept;
+pub mod census;
 pub mod encoding;
 pub mod events;
 pub mod frames;

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use log::Level;
 use nix::poll::{PollFd, PollFlags};
 
-use super::accept::{Clients, Handshake};
+use super::accept::Clients;
+use super::census::Presence;
 use super::ending::{Close, Ending};
-use super::handshake;
+use super::handshake::{self, Failure};
 use super::inbound::Inbound;
 use super::linger;
 use super::mailbox::{Dismissal, Mailbox, Progress};
@@ -35,21 +36,26 @@ pub(super) fn run(
     mailbox: &Arc<Mailbox>,
     peer: SocketAddr,
     clients: &Clients,
-    handshake: Handshake,
+    presence: &mut Presence,
 ) {
     let failure = match handshake::perform(mailbox, peer, clients.hub.rule()) {
+        Ok(_) if !presence.settle() => Failure::dismissed(Dismissal::Crowded),
         Ok(visitor) => match clients.hub.join(mailbox, visitor.wish, visitor.answer) {
             Ok(membership) => {
-                drop((handshake, visitor.caller));
+                drop(visitor.caller);
                 let heartbeat = clients.hub.heartbeat();
                 let session = Session::new(mailbox, membership, visitor.rest, heartbeat);
                 if session.run(peer) {
+                    presence.unsettle(mailbox);
                     // Whether all leaves in time or not, this is the end.
                     let _ = linger::finish(mailbox);
                 }
                 return;
             }
-            Err(refusal) => visitor.caller.turn_away(refusal),
+            Err(refusal) => {
+                presence.unsettle(mailbox);
+                visitor.caller.turn_away(refusal)
+            }
         },
         Err(failure) => failure,
     };
@@ -181,8 +187,10 @@ impl<'a> Session<'a> {
                 let close = Close::After(1001, "the server stops");
                 Err(Ending::new(close, "the server stops"))
             }
-            // Its handshake is over.
-            Some(Dismissal::Crowded) => Ok(()),
+            Some(Dismissal::Crowded) => {
+                let why = "dismissed: too many were connected without being clients";
+                Err(Ending::new(Close::No, why))
+            }
         }
     }
 

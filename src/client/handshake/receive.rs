@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags};
 
 use super::refusal::Failure;
 use crate::client::http::{Answer, Head, MAX_HEADERS, Malformed};
-use crate::client::mailbox::{Dismissal, Mailbox};
+use crate::client::mailbox::Mailbox;
 use crate::os;
 
 /// From the connection to the end of the request's head.
@@ -113,11 +113,7 @@ fn wait(mailbox: &Mailbox, deadline: Instant) -> Result<(), Failure> {
     os::wait(&mut interests, Some(left)).map_err(Failure::silent)?;
     match mailbox.dismissal() {
         None => Ok(()),
-        Some(Dismissal::Crowded) => {
-            let why = "too many handshakes were under way, and its was the oldest";
-            Err(Failure::refused(Vec::new(), why.to_owned()))
-        }
-        Some(dismissal) => Err(Failure::silent(format_args!("dismissed: {dismissal:?}"))),
+        Some(dismissal) => Err(Failure::dismissed(dismissal)),
     }
 }
 

@@ -8,6 +8,7 @@ use log::Level;
 
 use super::stream;
 use crate::client::http::{Answer, Head};
+use crate::client::mailbox::Dismissal;
 use crate::hub::Refusal;
 use crate::logging::{Kind, logged};
 use crate::web::{self, cors};
@@ -39,6 +40,17 @@ impl Failure {
             answer: Vec::new(),
             why: why.to_string(),
             is_refusal: false,
+        }
+    }
+
+    /// It was told to go, without a word.
+    pub fn dismissed(why: Dismissal) -> Self {
+        match why {
+            Dismissal::Crowded => Failure::refused(
+                Vec::new(),
+                "too many connections were no clients, and it was the oldest of them".to_owned(),
+            ),
+            why => Failure::silent(format_args!("dismissed: {why:?}")),
         }
     }
 

@@ -294,11 +294,14 @@ fn a_poisoned_mailbox_is_a_closed_one() {
 }
 
 #[test]
-fn the_first_dismissal_stands() {
+fn only_a_more_urgent_dismissal_takes_the_place_of_another() {
     let mailbox = mailbox([]);
     mailbox.dismiss(Dismissal::Stop);
     mailbox.dismiss(Dismissal::TooSlow);
     assert_eq!(mailbox.dismissal(), Some(Dismissal::Stop));
+    assert_eq!(mailbox.waker.clear(), 1);
+    mailbox.dismiss(Dismissal::Crowded);
+    assert_eq!(mailbox.dismissal(), Some(Dismissal::Crowded));
     assert_eq!(mailbox.waker.clear(), 1);
 }
 
