@@ -26,8 +26,8 @@ const CHUNK: usize = 32;
 const HELP: usize = 512;
 
 /// Rounds that a worker may sleep through while others deliver them. One that sleeps longer misses
-/// the next: whoever has come furthest has at most [`MAX_OUTSTANDING`] in its channel, so that
-/// somebody always takes them.
+/// the next. When all workers do, because they do not get a processor, the publisher delivers the
+/// round by itself.
 const BACKLOG: usize = 16;
 
 /// The audiences of a round's messages, one after another; a client may be in several.
@@ -104,11 +104,14 @@ impl Workers {
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
         });
+        let mut is_taken = false;
         for worker in &self.jobs {
             // One that is gone ends the process.
-            let _ = worker.try_send(Arc::clone(&job));
+            is_taken |= worker.try_send(Arc::clone(&job)).is_ok();
         }
-        if helps {
+        if !is_taken {
+            job.work(&self.outstanding, || true);
+        } else if helps {
             job.work(&self.outstanding, || !is_wanted());
         }
     }
@@ -182,6 +185,63 @@ impl Outstanding {
         // A publisher that may go on at two outstanding rounds waits for nothing.
         if self.rounds.fetch_sub(1, Ordering::AcqRel) == MAX_OUTSTANDING {
             self.publisher.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::client::encoding::Encoding;
+    use crate::client::mailbox::{Limits, Mailbox};
+    use crate::client::parcel::{Memory, Parcel};
+    use crate::hub::id::ClientId;
+    use crate::hub::routes::Routes;
+    use crate::registration::Registration;
+    use crate::rule::Rule;
+
+    /// A round for so many clients, who share one mailbox over this socket; and that.
+    fn round(clients: u64, socket: TcpStream) -> (Round, Arc<Mailbox>) {
+        let limits = Limits {
+            messages: 1000,
+            bytes: 1 << 20,
+        };
+        let memory = Arc::new(Memory::default());
+        let mailbox = Arc::new(Mailbox::new(socket, Waker::new().unwrap(), limits, memory));
+        let mut routes = Routes::new(Rule::Open);
+        for client in 0..clients {
+            let member = Member {
+                mailbox: Arc::clone(&mailbox),
+                encoding: Encoding::Plain,
+            };
+            routes.join(ClientId(client), Registration::default(), member);
+        }
+        let mut round = Round::default();
+        round.add(routes.audience("1"));
+        (round, mailbox)
+    }
+
+    #[test]
+    fn a_round_that_no_worker_takes_is_delivered_by_its_publisher() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let publisher = Arc::new(Waker::new().unwrap());
+        // The worker never gets a processor.
+        let (workers, _asleep) = Workers::new(1, publisher);
+        for _ in 0..BACKLOG {
+            let (round, _) = round(HELP as u64 + 1, socket());
+            workers.deliver(round, &mut || false);
+        }
+        assert!(workers.have_room());
+        for _ in 0..=MAX_OUTSTANDING {
+            let (round, mailbox) = round(HELP as u64 + 1, socket());
+            mailbox.post(Arc::new(Parcel::frames(b"x".to_vec())));
+            // It has something else to do, but nobody else would do this.
+            workers.deliver(round, &mut || true);
+            assert_eq!(mailbox.waiting(), (0, 0));
+            assert!(workers.have_room());
         }
     }
 }
