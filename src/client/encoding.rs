@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -68,9 +67,20 @@ impl Encoding {
         }
     }
 
+    /// What a message takes beside its document, about.
+    fn overhead(self) -> usize {
+        match self {
+            Encoding::Plain => 4,
+            Encoding::V1 => 64,
+            Encoding::Events => 40,
+            Encoding::ChunkedEvents => 50,
+        }
+    }
+
     /// Appends messages to `bytes`; `id` is that of the first, each has the next.
     pub fn append_run(self, bytes: &mut Vec<u8>, mut id: MessageId, run: &[Document]) {
-        bytes.reserve(run.iter().map(|document| document.len() + 80).sum());
+        let overhead = self.overhead();
+        bytes.reserve(run.iter().map(|document| document.len() + overhead).sum());
         for document in run {
             self.append_message(bytes, id, document);
             id.sequence += 1;
@@ -115,7 +125,7 @@ impl Encoding {
         let mut bytes = Vec::new();
         self.append_hello(&mut bytes, hello);
         if !bytes.is_empty() {
-            mailbox.post(Arc::new(Parcel::alone(bytes, self.layout())));
+            mailbox.post_alone(Parcel::alone(bytes, self.layout()));
         }
     }
 

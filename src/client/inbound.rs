@@ -1,7 +1,6 @@
 //! What a client says: frames, or nothing that matters.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
@@ -146,11 +145,11 @@ impl Write for Stream<'_> {
     /// delivers when it is done with reading.
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
         let parcel = Parcel::frames(frames.to_vec());
-        self.mailbox.post(Arc::new(if self.closing {
+        self.mailbox.post_alone(if self.closing {
             parcel.and_no_more()
         } else {
             parcel
-        }));
+        });
         Ok(frames.len())
     }
 

@@ -180,7 +180,7 @@ impl<S: Outflow> Mailbox<S> {
     ///
     /// Returns false, and drops it, after the last parcel.
     pub fn post(&self, parcel: Arc<Parcel>) -> bool {
-        if self.closing.load(Ordering::Acquire) {
+        if self.is_closing() {
             return false;
         }
         if parcel.is_last() {
@@ -190,6 +190,16 @@ impl<S: Outflow> Mailbox<S> {
             .add(parcel.message_count(), parcel.bytes().len());
         // The receiver lives in this mailbox: there is always one.
         self.posts.send(parcel).is_ok()
+    }
+
+    /// The same for what is for this client alone; it counts as memory as long as it waits.
+    pub fn post_alone(&self, parcel: Parcel) -> bool {
+        self.post(Arc::new(parcel.counted_in(&self.memory)))
+    }
+
+    /// Whether a last parcel has been posted.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Delivery by anybody but the owner: one send at most, no wait at all.
@@ -299,7 +309,7 @@ impl<S: Outflow> Mailbox<S> {
     fn judge(&self) {
         let (messages, bytes) = self.waiting.get();
         let over = messages > self.limits.messages || bytes > self.limits.bytes;
-        if over && !self.closing.load(Ordering::Acquire) {
+        if over && !self.is_closing() {
             self.dismiss(Dismissal::TooSlow);
         }
     }

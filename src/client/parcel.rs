@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{events, frames};
 
-/// Bytes that wait in all mailboxes together; a parcel counts once, however many wait for it.
+/// Memory that is taken by what waits in all mailboxes together, in bytes; a parcel counts once,
+/// however many wait for it.
 #[derive(Debug, Default)]
 pub struct Memory(AtomicUsize);
 
@@ -39,6 +40,10 @@ pub enum Layout {
     Whole,
 }
 
+/// What a parcel takes beside its bytes: itself, the counts of its owners, and what the allocator
+/// needs for two pieces of memory.
+const OVERHEAD: usize = size_of::<Parcel>() + 2 * size_of::<usize>() + 2 * 16;
+
 /// Bytes for a socket, and what a mailbox needs to know of them.
 #[derive(Debug)]
 pub struct Parcel {
@@ -50,16 +55,11 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// A run of `messages` encoded messages, counted in `memory` as long as anybody holds it.
-    pub fn messages(bytes: Vec<u8>, messages: u32, layout: Layout, memory: &Arc<Memory>) -> Self {
-        memory.take(bytes.len());
-        Parcel {
-            bytes,
-            messages,
-            layout,
-            last: false,
-            memory: Some(Arc::clone(memory)),
-        }
+    /// A run of `messages` encoded messages.
+    pub fn messages(bytes: Vec<u8>, messages: u32, layout: Layout) -> Self {
+        let mut parcel = Parcel::alone(bytes, layout);
+        parcel.messages = messages;
+        parcel
     }
 
     /// One or more whole frames for one client alone.
@@ -81,6 +81,19 @@ impl Parcel {
             last: false,
             memory: None,
         }
+    }
+
+    /// The same, counted in `memory` as long as anybody holds it.
+    pub fn counted_in(mut self, memory: &Arc<Memory>) -> Self {
+        // Most are encoded into just as much as they need; the rest is given back.
+        self.bytes.shrink_to_fit();
+        memory.take(self.size());
+        self.memory = Some(Arc::clone(memory));
+        self
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.capacity() + OVERHEAD
     }
 
     /// The same, as the last that its client gets.
@@ -118,7 +131,7 @@ impl Parcel {
 impl Drop for Parcel {
     fn drop(&mut self) {
         if let Some(memory) = &self.memory {
-            memory.give_back(self.bytes.len());
+            memory.give_back(self.size());
         }
     }
 }
@@ -135,11 +148,16 @@ mod tests {
     #[test]
     fn memory_counts_a_parcel_once_however_many_hold_it() {
         let memory = Arc::new(Memory::default());
-        let parcel = Arc::new(Parcel::messages(vec![0; 100], 1, Layout::Frames, &memory));
+        // Reserved bytes are no less memory than those in use.
+        let mut bytes = Vec::with_capacity(1000);
+        bytes.extend([0; 100]);
+        let parcel = Parcel::messages(bytes, 1, Layout::Frames).counted_in(&memory);
+        let parcel = Arc::new(parcel);
         let other = Arc::clone(&parcel);
-        assert_eq!(memory.in_use(), 100);
+        let size = 100 + OVERHEAD;
+        assert_eq!(memory.in_use(), size);
         drop(parcel);
-        assert_eq!(memory.in_use(), 100);
+        assert_eq!(memory.in_use(), size);
         drop(other);
         assert_eq!(memory.in_use(), 0);
     }

@@ -61,7 +61,7 @@ pub(super) fn run(
     };
     failure.log(peer);
     if !failure.answer.is_empty() {
-        mailbox.post(Arc::new(Parcel::answer(failure.answer).and_no_more()));
+        mailbox.post_alone(Parcel::answer(failure.answer).and_no_more());
         // A client that does not wait for the answer is gone either way.
         let _ = linger::finish(mailbox);
     }
@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
             Close::Queued => {}
             Close::After(code, reason) => {
                 let close = encoding.close(code, reason).and_no_more();
-                self.mailbox.post(Arc::new(close));
+                self.mailbox.post_alone(close);
             }
             Close::Now(code, reason) => {
                 self.mailbox.close_at_once(encoding.close(code, reason));
@@ -273,7 +273,7 @@ impl<'a> Session<'a> {
                     "client {client}: registration refused: {error}"
                 );
                 if let Some(parcel) = self.membership.encoding().error(&error) {
-                    self.mailbox.post(Arc::new(parcel));
+                    self.mailbox.post_alone(parcel);
                 }
             }
         }

@@ -108,12 +108,14 @@ impl Membership {
     /// Posts a sign of life. The id that it tells is the newest that the client knows by then: all
     /// messages up to there were posted before, or are not for it.
     pub fn beat(&self) {
-        let state = self.hub.lock();
+        let mut state = self.hub.lock();
         let id = match self.position {
             Position::Live => state.history.newest(),
             Position::After(id) => id,
         };
-        self.mailbox.post(Arc::new(self.encoding.heartbeat(id)));
+        self.mailbox.post_alone(self.encoding.heartbeat(id));
+        // What clients make us say to them grows without a message, too.
+        state.relieve(&self.hub.memory);
     }
 
     /// Posts the next slice of what the client missed, as far as it may hear it; at the head, it

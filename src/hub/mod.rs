@@ -8,6 +8,7 @@
 pub mod history;
 pub mod id;
 pub mod membership;
+mod relief;
 pub mod routes;
 pub mod workers;
 
@@ -24,15 +25,13 @@ use crate::rule::Rule;
 use history::{Bounds, History};
 use id::{ClientId, MessageId};
 use membership::{Membership, Position};
+use relief::Relief;
 use routes::{Audience, Routes};
 pub use workers::Round;
 use workers::Workers;
 
 /// Deliveries of one round that the publisher makes itself; more are the workers' job.
 pub const DIRECT: usize = 64;
-
-/// Bytes that may wait in all mailboxes together.
-const MAX_MEMORY: usize = 256 << 20;
 
 /// Posts after which the publisher gets a breath.
 const POSTS_A_BREATH: usize = 256;
@@ -108,6 +107,7 @@ struct State {
     routes: Routes<Member>,
     /// Clients that are still being told what they missed: in no route until they have heard it.
     replaying: HashMap<ClientId, Arc<Mailbox>>,
+    relief: Relief,
     newest_client: u64,
     stopping: bool,
 }
@@ -120,6 +120,7 @@ impl Hub {
                 history: History::new(settings.history),
                 routes: Routes::new(settings.rule.clone()),
                 replaying: HashMap::new(),
+                relief: Relief::default(),
                 newest_client: 0,
                 stopping: false,
             }),
@@ -170,6 +171,8 @@ impl Hub {
         receipts.clear();
         let mut round = Round::default();
         let mut state = self.lock();
+        // Before posting: nothing waits then for those who keep up.
+        state.relieve(&self.memory);
         let mut id = state.history.newest();
         state.history.append(documents);
         let mut rest = documents;
@@ -194,9 +197,6 @@ impl Hub {
             }
             self.post(first, run, &audience, breathe);
             round.add(audience);
-        }
-        if self.memory.in_use() > MAX_MEMORY {
-            state.dismiss_the_furthest_behind();
         }
         round
     }
@@ -236,7 +236,8 @@ impl Hub {
     fn parcel(&self, bytes: Vec<u8>, messages: usize, layout: Layout) -> Arc<Parcel> {
         // A round and a slice have at most some thousand messages.
         let messages = messages as u32;
-        Arc::new(Parcel::messages(bytes, messages, layout, &self.memory))
+        let parcel = Parcel::messages(bytes, messages, layout);
+        Arc::new(parcel.counted_in(&self.memory))
     }
 
     /// Makes a client a member: what it is told first, `answer` and hello, and its place in the
@@ -269,7 +270,7 @@ impl Hub {
         let asked = resumed.map(|since| since.is_some());
         let hello = Hello::new(client, start, asked, heartbeat, &wish.registration);
         wish.encoding.append_hello(&mut answer, &hello);
-        mailbox.post(Arc::new(Parcel::alone(answer, Layout::Whole)));
+        mailbox.post_alone(Parcel::alone(answer, Layout::Whole));
         let position = if start == newest {
             let member = Member {
                 mailbox: Arc::clone(mailbox),
@@ -324,17 +325,10 @@ impl State {
         self.routes.len() + self.replaying.len()
     }
 
-    /// Too much memory waits: the client with the most goes, one a round. What it frees is known
-    /// when its owner has dropped its queue.
-    fn dismiss_the_furthest_behind(&self) {
-        let slowest = self
-            .routes
-            .members()
-            .map(|(_, member)| &member.mailbox)
-            .filter(|mailbox| mailbox.dismissal().is_none())
-            .max_by_key(|mailbox| mailbox.waiting().1);
-        if let Some(mailbox) = slowest {
-            mailbox.dismiss(Dismissal::TooSlow);
-        }
+    /// Has clients go if too much waits in all mailboxes together.
+    fn relieve(&mut self, memory: &Memory) {
+        let live = self.routes.members().map(|(_, member)| &member.mailbox);
+        let clients = live.chain(self.replaying.values());
+        self.relief.relieve(memory.in_use(), clients);
     }
 }

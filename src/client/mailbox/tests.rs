@@ -11,7 +11,6 @@ use nix::poll::{PollFd, PollFlags};
 
 use super::*;
 use crate::client::frames;
-use crate::client::parcel::Layout;
 
 /// A socket that takes what the test says, when it says.
 #[derive(Debug, Default)]
@@ -394,12 +393,8 @@ fn racing_publishers_workers_and_owner_keep_order_and_framing() {
                         let filler = "x".repeat((number % 300) as usize);
                         let words = format!("{publisher} {number} {filler}");
                         frames::append_text(&mut bytes, &[words.as_bytes()]);
-                        assert!(mailbox.post(Arc::new(Parcel::messages(
-                            bytes,
-                            1,
-                            Layout::Frames,
-                            memory
-                        ))));
+                        let parcel = Parcel::frames(bytes).counted_in(memory);
+                        assert!(mailbox.post(Arc::new(parcel)));
                         match number % 3 {
                             0 => mailbox.deliver(),
                             _ => jobs.send(()).unwrap(),
