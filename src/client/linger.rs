@@ -23,7 +23,6 @@ const READING: Duration = Duration::from_secs(2);
 pub(super) fn finish(mailbox: &Mailbox) -> io::Result<()> {
     let deadline = Instant::now() + LEAVING;
     loop {
-        mailbox.waker().clear();
         match mailbox.deliver_as_owner().0 {
             Progress::Finished => break,
             Progress::Broken(error) => return Err(error),

@@ -166,7 +166,7 @@ impl<S: Outflow> Mailbox<S> {
         &self.socket
     }
 
-    /// Wakes the owner; the owner clears it before it delivers.
+    /// Wakes the owner; its delivery clears it.
     pub fn waker(&self) -> &Waker {
         &self.waker
     }
@@ -227,12 +227,13 @@ impl<S: Outflow> Mailbox<S> {
         self.judge();
     }
 
-    /// Delivery by the owner, after the socket was seen writable, the waker was cleared, or its
-    /// own post.
+    /// Delivery by the owner, after the socket was seen writable, the waker woke it, or its own
+    /// post. Clears the waker first: whoever posts too late for this delivery wakes it once more.
     ///
     /// The second value tells whether a socket that had been full took something: the only proof
     /// of life that sending gives.
     pub fn deliver_as_owner(&self) -> (Progress, bool) {
+        self.waker.clear();
         let mut outlet = match self.outlet.lock() {
             Ok(outlet) => outlet,
             Err(_) => return (Progress::Broken(io::ErrorKind::Other.into()), false),

@@ -166,9 +166,6 @@ impl<'a> Session<'a> {
                 PollFd::new(self.mailbox.socket().as_fd(), interest),
             ];
             os::wait(&mut interests, Some(timeout)).map_err(|error| Ending::lost(&error))?;
-            if os::is_readable(&interests[0]) {
-                self.mailbox.waker().clear();
-            }
             if self.more_to_read || os::is_readable(&interests[1]) {
                 self.more_to_read = self.read()?;
             }

@@ -1,5 +1,7 @@
 //! Every rule of the mailbox without a socket, and then a race over a real one.
 
+mod waking;
+
 use std::collections::VecDeque;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -368,7 +370,6 @@ fn racing_publishers_workers_and_owner_keep_order_and_framing() {
         let owner = scope.spawn(|| {
             loop {
                 assert!(Instant::now() < give_up, "the end never came");
-                mailbox.waker.clear();
                 let interest = match mailbox.deliver_as_owner().0 {
                     Progress::Finished => break,
                     Progress::More => continue,
