@@ -332,3 +332,6 @@ impl State {
         self.relief.relieve(memory.in_use(), clients);
     }
 }
+
+#[cfg(test)]
+mod tests;
