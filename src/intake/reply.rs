@@ -56,3 +56,39 @@ impl Replies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message;
+
+    #[test]
+    fn a_flood_of_refusals_gets_a_hundred_replies_a_second_and_later_ones_get_theirs() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.set_nonblocking(true).unwrap();
+        let address = sender.local_addr().unwrap();
+        let why = message::split(b"x", &mut Vec::new()).unwrap_err();
+        let start = Instant::now();
+        let mut replies = Replies::new(true, Vec::new());
+        let mut count = 0;
+        let mut refuse = || {
+            replies.refuse(&socket, address, &why);
+            // Taken out at once: no reply is lost for want of room.
+            let received = sender.recv(&mut [0; 200]);
+            count += u32::from(received.is_ok());
+            count
+        };
+        let mut after_the_flood = 0;
+        for _ in 0..20_000 {
+            after_the_flood = refuse();
+        }
+        // Each second has its own hundred, the first and the last one in part.
+        let seconds = 1 + start.elapsed().as_secs() as u32;
+        assert!(after_the_flood > 0);
+        assert!(after_the_flood <= seconds * RATE, "{after_the_flood}");
+        while refuse() == after_the_flood {
+            assert!(start.elapsed() < Duration::from_secs(60), "never again");
+        }
+    }
+}

@@ -175,3 +175,6 @@ impl Sockets {
         std::mem::take(&mut self.dropped)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -301,3 +301,6 @@ impl Gathered {
         self.bytes -= round.iter().map(|d| d.len() + OVERHEAD).sum::<usize>();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -256,3 +256,57 @@ impl LogThread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What is in the log after these lines, for which nobody made room meanwhile.
+    fn log_of(sent: &[Vec<u8>]) -> String {
+        let name = format!("udpush-log-{}-{}", std::process::id(), sent.len());
+        let path = std::env::temp_dir().join(name);
+        let file = LogFile::open(&path, u64::MAX).unwrap();
+        let (lines, waiting) = lines();
+        for line in sent {
+            lines.send(line.clone());
+        }
+        let format = Config::default();
+        let thread = LogThread::new(waiting, Some(file), false, LevelFilter::Info, format);
+        let finished = thread.start().unwrap();
+        // What comes once there is room is written.
+        lines.flush(Duration::from_secs(20));
+        lines.send(b"afterwards\n".to_vec());
+        lines.end();
+        let outcome = finished.recv_timeout(Duration::from_secs(20));
+        let log = fs::read_to_string(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(outcome, Err(RecvTimeoutError::Disconnected));
+        assert!(log.ends_with("afterwards\n"), "it ended in time");
+        log
+    }
+
+    #[test]
+    fn lines_for_which_there_is_no_room_are_counted_and_the_sum_is_told() {
+        let log = log_of(&vec![b"short\n".to_vec(); WAITING_LINES + 12]);
+        assert_eq!(log.matches("short\n").count(), WAITING_LINES);
+        assert_eq!(log.matches(" 12 log lines were lost: ").count(), 1);
+        assert_eq!(log.matches(" lost: ").count(), 1);
+
+        let mut long = vec![b'x'; WAITING_BYTES / 4];
+        long.extend(b"long\n");
+        // Three of them leave no room for a fourth, but for short ones.
+        let sent = [vec![long; 5], vec![b"short\n".to_vec(); 3]].concat();
+        let log = log_of(&sent);
+        assert_eq!(log.matches("long\n").count(), 3);
+        assert_eq!(log.matches("short\n").count(), 3);
+        assert_eq!(log.matches(" 2 log lines were lost: ").count(), 1);
+    }
+
+    #[test]
+    fn where_all_lines_have_room_none_is_said_to_be_lost() {
+        let log = log_of(&vec![b"short\n".to_vec(); WAITING_LINES]);
+        assert_eq!(log.len(), 6 * WAITING_LINES + "afterwards\n".len());
+    }
+}
