@@ -242,3 +242,53 @@ fn announce(listener: &TcpListener, sockets: &[UdpSocket]) -> io::Result<()> {
     log::info!("listening: clients on {clients} (tcp), publishers on {publishers} (udp)");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn however_a_thread_ends_that_is_told() {
+        type Body = fn() -> io::Result<()>;
+        let (events, happened) = bounded(10);
+        let bodies: [(_, Body); 3] = [
+            ("returns", || Ok(())),
+            ("fails", || Err(io::ErrorKind::OutOfMemory.into())),
+            ("panics", || panic!("on purpose")),
+        ];
+        for (name, body) in bodies {
+            let _ = start(name, &events, body).unwrap().join();
+            let event = happened.try_recv();
+            assert!(
+                matches!(event, Ok(Event::Ended(thread)) if thread == name),
+                "{name}: {event:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_thread_that_must_not_end_tells_when_it_does() {
+        let settings = Settings {
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            publish: Some(vec![([127, 0, 0, 1], 0).into()]),
+            workers: Some(2),
+            ..Settings::default()
+        };
+        let (events, happened) = bounded(10);
+        let server = Server::start(&settings.check().unwrap(), events).unwrap();
+        assert!(happened.is_empty());
+        // Each ends in its turn.
+        server.stop();
+        let mut ended: Vec<_> = happened.try_iter().collect();
+        ended.sort_by_key(|event| format!("{event:?}"));
+        let names = ended.iter().map(|event| match event {
+            Event::Ended(thread) => *thread,
+            Event::Signal => "signal",
+        });
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            ["accept", "udp", "worker", "worker"]
+        );
+    }
+}

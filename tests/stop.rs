@@ -1,5 +1,6 @@
 //! SIGINT and SIGTERM: everyone is told, what has come is delivered, the exit status is right.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -36,6 +37,25 @@ fn a_second_signal_ends_it_at_once() {
     });
     assert_eq!(status.code(), Some(130));
     assert!(server.log().contains("a second signal: stopped at once"));
+}
+
+#[test]
+fn if_the_udp_thread_ends_by_itself_the_process_ends_with_status_1() {
+    let mut server = Server::start(&[]);
+    let mut client = server.connect();
+    // poll(2) refuses to wait for more descriptors than a process may have.
+    let pid = server.pid().to_string();
+    let limit = Command::new("prlimit")
+        .args(["--pid", &pid, "--nofile=1:1"])
+        .status();
+    assert!(limit.unwrap().success());
+    // It wakes up for this one, and then cannot wait for the next.
+    server.push("1");
+    assert_eq!(client.text(), "1");
+    assert_eq!(server.wait().code(), Some(1));
+    let log = server.log();
+    assert!(log.contains("the udp thread ended by itself"), "{log}");
+    drop(client);
 }
 
 #[test]
