@@ -19,6 +19,7 @@ mod limits;
 mod log_file;
 mod log_lines;
 mod order;
+mod overflow;
 mod push;
 mod refusals;
 mod resume;
