@@ -2,6 +2,7 @@
 //! order, or is told that it has not.
 
 use serde_json::Value;
+use tungstenite::Message;
 
 use crate::common::{Client, Deadline, Server};
 
@@ -138,4 +139,74 @@ fn plain_clients_hear_nothing_but_documents() {
     client.say(r#"{"a":{}}"#);
     server.push("1");
     assert_eq!(client.text(), "1");
+}
+
+/// A document of 60 KB: a few of them are more than the kernel takes for a client that reads none.
+fn large(number: usize) -> String {
+    format!(r#"{{"number":{number},"filler":"{}"}}"#, "x".repeat(60_000))
+}
+
+/// Pushes large documents, each when the one before was heard.
+fn push_large(server: &Server, witness: &mut Client, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        server.push(large(number));
+        assert_eq!(witness.text(), large(number));
+    }
+}
+
+/// A client that resumes, is to be told 60 large documents, and has read nothing of them.
+fn resume_without_reading(server: &Server, witness: &mut Client) -> Client {
+    let start = text_of(&server.connect_v1("/").json()["id"]);
+    push_large(server, witness, 0..60);
+    let target = format!("/?since={start}");
+    let mut client = Client::connect_v1_narrow(server.clients, &target);
+    assert_eq!(client.json()["resumed"], true);
+    client
+}
+
+/// Reads the documents from the first one on, without a gap, until the close frame: how many there
+/// were, and its code.
+fn read_to_the_close(client: &mut Client) -> (usize, u16) {
+    let mut read = 0;
+    loop {
+        match client.0.read().expect("a frame") {
+            Message::Text(text) => {
+                let message: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(message["data"]["number"], read);
+                read += 1;
+            }
+            Message::Close(frame) => return (read, frame.expect("a code").code.into()),
+            other => panic!("neither text nor close: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_client_whom_the_history_overtakes_while_it_is_told_what_it_missed_is_closed() {
+    let mut server = Server::start(&["--heartbeat", "3600", "--history", "100"]);
+    let mut witness = server.connect();
+    let mut client = resume_without_reading(&server, &mut witness);
+    // None of what it is to be told next is held after that.
+    push_large(&server, &mut witness, 60..160);
+    let (read, code) = read_to_the_close(&mut client);
+    assert_eq!(code, 1013);
+    assert!(read < 60, "{read}");
+    server.wait_for_line("closed: too slow: the history went on without it (1 online)");
+}
+
+#[test]
+fn a_client_that_is_told_what_it_missed_hears_of_a_stop() {
+    let mut server = Server::start(&["--heartbeat", "3600"]);
+    let mut witness = server.connect();
+    let mut client = resume_without_reading(&server, &mut witness);
+    drop(witness);
+    server.signal("TERM");
+    server.wait_for_line("stopping");
+    let (read, code) = read_to_the_close(&mut client);
+    assert_eq!(code, 1001);
+    assert!(read < 60, "{read}");
+    drop(client);
+    assert_eq!(server.wait().code(), Some(0));
+    let log = server.log();
+    assert!(!log.contains("did not leave in time"), "{log}");
 }

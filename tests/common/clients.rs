@@ -19,11 +19,24 @@ pub struct Connection(TcpStream);
 impl Connection {
     /// Waits at most [`PATIENCE`].
     pub fn to(server: SocketAddr) -> Connection {
-        let stream = TcpStream::connect(server).unwrap();
+        Connection::over(TcpStream::connect(server).unwrap())
+    }
+
+    fn over(stream: TcpStream) -> Connection {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Connection(stream)
     }
+}
+
+/// A stream with a receive buffer so small that the server's side is soon full.
+fn connect_narrow(server: SocketAddr) -> TcpStream {
+    let family = AddressFamily::Inet;
+    let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    // Before connecting, or the window is wider already.
+    socket::setsockopt(&fd, sockopt::RcvBuf, &4096).unwrap();
+    socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(server)).unwrap();
+    TcpStream::from(fd)
 }
 
 impl Read for Connection {
@@ -72,7 +85,16 @@ impl Client {
 
     /// The same with the subprotocol `udpush.v1`.
     pub fn connect_v1(server: SocketAddr, target: &str) -> Client {
-        let stream = Connection::to(server);
+        Client::v1_over(Connection::to(server), server, target)
+    }
+
+    /// The same with a receive buffer so small that the server's side is soon full.
+    pub fn connect_v1_narrow(server: SocketAddr, target: &str) -> Client {
+        let stream = Connection::over(connect_narrow(server));
+        Client::v1_over(stream, server, target)
+    }
+
+    fn v1_over(stream: Connection, server: SocketAddr, target: &str) -> Client {
         let mut request = format!("ws://{server}{target}")
             .into_client_request()
             .unwrap();
@@ -155,12 +177,7 @@ impl Listener {
 
     /// The same with a receive buffer so small that the server's side is soon full.
     pub fn connect_narrow(server: SocketAddr) -> Listener {
-        let family = AddressFamily::Inet;
-        let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
-        // Before connecting, or the window is wider already.
-        socket::setsockopt(&fd, sockopt::RcvBuf, &4096).unwrap();
-        socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(server)).unwrap();
-        Listener::over(TcpStream::from(fd))
+        Listener::over(connect_narrow(server))
     }
 
     fn over(mut stream: TcpStream) -> Listener {
