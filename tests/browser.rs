@@ -1,6 +1,8 @@
 //! A real browser misses nothing: the live page and push.js in Chromium.
 
 mod events;
+mod old;
+mod push_js;
 mod relay;
 mod webdriver;
 
@@ -192,62 +194,4 @@ fn a_page_whose_link_was_cut_gets_exactly_what_it_missed() {
         browser.run("document.querySelector('.note.good').remove()", &[]);
     }
     assert_eq!(relay.most_sockets(), 1);
-}
-
-#[test]
-fn push_js_is_a_script_and_a_module_for_pages_of_any_origin() {
-    let Some(browser) = Browser::start() else {
-        return;
-    };
-    let server = Server::start(&[]);
-    let address = server.clients;
-    let own = Directory::new();
-    let file = own.file("page.html");
-    let listen = |name: &str| {
-        format!(
-            "globalThis.{name} = []; udpush('http://{address}', {{kind: ['a', 'b']}}, (data, id) => {{
-                 {name}.push([data, id]);
-                 if (data === 'throw') throw new Error('from a handler');
-             }}).addEventListener('open', () => opened += 1);"
-        )
-    };
-    let page = format!(
-        r#"<!doctype html>
-        <script>
-          opened = 0;
-        </script>
-        <script src="http://{address}/push.js"></script>
-        <script>{}</script>
-        <script type="module">
-          import byDefault, {{ udpush }} from "http://{address}/push.js";
-          globalThis.same = byDefault === udpush && udpush !== window.udpush;
-          {}
-        </script>"#,
-        listen("script"),
-        listen("module")
-    );
-    fs::write(&file, page).unwrap();
-    browser.open(&format!("file://{}", file.display()));
-    browser.wait_until("opened === 2");
-    assert_eq!(browser.run("return same", &[]), true);
-    for message in ["\"throw\"", r#"{"kind":"c"}"#, r#"{"kind":["b","c"]}"#] {
-        server.push(message);
-    }
-    browser.wait_until("script.length === 2 && module.length === 2");
-    let (script, module) = (
-        browser.run("return script", &[]),
-        browser.run("return module", &[]),
-    );
-    assert_eq!(script, module);
-    assert_eq!(script[0][0], "throw");
-    assert_eq!(script[1][0], json!({"kind": ["b", "c"]}));
-    assert!(script[1][1].as_str().unwrap().ends_with("-3"));
-    let console = browser.console();
-    assert_eq!(
-        console
-            .iter()
-            .filter(|line| line.contains("from a handler"))
-            .count(),
-        2
-    );
 }

@@ -27,6 +27,8 @@ enum Network {
     Cut,
     /// Connections stay, but nothing gets through.
     Silent,
+    /// HTTP gets through, as a proxy passes it on that knows of no upgrades.
+    WithoutUpgrades,
 }
 
 impl Relay {
@@ -47,8 +49,10 @@ impl Relay {
             for browser in listener.incoming() {
                 let browser = browser.unwrap();
                 let mut state = shared.lock().unwrap();
-                if state.network != Network::Cut {
-                    let server = TcpStream::connect(server).unwrap();
+                // Without a server, as if it were cut.
+                if state.network != Network::Cut
+                    && let Ok(server) = TcpStream::connect(server)
+                {
                     for stream in [&browser, &server] {
                         state.streams.push(stream.try_clone().unwrap());
                     }
@@ -66,6 +70,10 @@ impl Relay {
 
     pub fn fall_silent(&self) {
         self.become_(Network::Silent);
+    }
+
+    pub fn lose_upgrades(&self) {
+        self.become_(Network::WithoutUpgrades);
     }
 
     /// What was connected before is gone for good.
@@ -102,17 +110,20 @@ fn carry(from: &TcpStream, to: &TcpStream, shared: &Arc<Mutex<Shared>>, is_brows
                 if count == 0 {
                     return Ok(());
                 }
-                let bytes = &buffer[..count];
+                let mut bytes = buffer[..count].to_vec();
                 let mut state = shared.lock().unwrap();
-                if is_browser && contains(bytes, b"\r\nUpgrade: websocket\r\n") {
+                if is_browser && let Some(at) = position(&bytes, UPGRADE) {
+                    if state.network == Network::WithoutUpgrades {
+                        bytes.drain(at..at + UPGRADE.len());
+                    }
                     is_socket = true;
                     state.sockets += 1;
                     state.most_sockets = state.most_sockets.max(state.sockets);
                 }
-                let is_up = state.network == Network::Up;
+                let gets_through = matches!(state.network, Network::Up | Network::WithoutUpgrades);
                 drop(state);
-                if is_up {
-                    to.write_all(bytes)?;
+                if gets_through {
+                    to.write_all(&bytes)?;
                 }
             }
         };
@@ -125,6 +136,8 @@ fn carry(from: &TcpStream, to: &TcpStream, shared: &Arc<Mutex<Shared>>, is_brows
     });
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+const UPGRADE: &[u8] = b"Upgrade: websocket\r\n";
+
+fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }
