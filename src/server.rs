@@ -17,6 +17,7 @@ use crate::hub::{self, Hub};
 use crate::intake::reply::Replies;
 use crate::intake::udp::Intake;
 use crate::os::{self, Waker};
+use crate::web::Site;
 
 /// A client's bytes in the kernel at most: a stuck one must not hold 4 MB there.
 const SEND_BUFFER: usize = 256 << 10;
@@ -72,10 +73,12 @@ impl Server {
             ..config.hub.clone()
         };
         let hub = Arc::new(Hub::new(settings, Arc::clone(&memory), workers));
-        let (limits, bounds) = (config.limits, capacity.bounds);
-        let clients = Arc::new(Clients::new(Arc::clone(&hub), limits, memory, bounds));
         let bound = sockets.iter().filter_map(|s| s.local_addr().ok());
-        let ports = bound.map(|address| address.port()).chain([PUBLISH_PORT]);
+        let bound: Vec<_> = bound.collect();
+        let (limits, site) = (config.limits, Site::new(&bound));
+        let clients = Clients::new(Arc::clone(&hub), site, limits, memory, capacity.bounds);
+        let clients = Arc::new(clients);
+        let ports = bound.iter().map(SocketAddr::port).chain([PUBLISH_PORT]);
         let replies = Replies::new(config.udp_reply == UdpReply::Errors, ports.collect());
         let (stop_intake, intake_stopped) = bounded(0);
         let intake = Intake::new(

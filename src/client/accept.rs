@@ -14,6 +14,7 @@ use super::parcel::Memory;
 use super::session;
 use crate::hub::Hub;
 use crate::os::Waker;
+use crate::web::Site;
 
 /// How long to wait after an error such as having no descriptor left, before it is tried again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -26,6 +27,8 @@ const STACK: usize = 256 << 10;
 pub struct Clients {
     /// Where clients join.
     pub hub: Arc<Hub>,
+    /// What is served to whoever asks for no session.
+    pub site: Site,
     limits: Limits,
     memory: Arc<Memory>,
     census: Arc<Census>,
@@ -43,9 +46,16 @@ struct Hand {
 
 impl Clients {
     /// Nobody yet.
-    pub fn new(hub: Arc<Hub>, limits: Limits, memory: Arc<Memory>, bounds: Bounds) -> Self {
+    pub fn new(
+        hub: Arc<Hub>,
+        site: Site,
+        limits: Limits,
+        memory: Arc<Memory>,
+        bounds: Bounds,
+    ) -> Self {
         Clients {
             hub,
+            site,
             limits,
             memory,
             census: Arc::new(Census::new(bounds)),

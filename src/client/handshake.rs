@@ -26,7 +26,7 @@ use crate::hub::Wish;
 use crate::logging::{Kind, logged};
 use crate::registration::Registration;
 use crate::rule::Rule;
-use crate::web;
+use crate::web::{self, Site};
 use refusal::excerpt;
 pub use refusal::{Caller, Failure};
 
@@ -43,13 +43,19 @@ pub struct Visitor {
     pub caller: Caller,
 }
 
-/// Reads the request and decides. `rule` says which of the query's fields register something.
+/// Reads the request and decides. `rule` says which of the query's fields register something;
+/// `site` answers whoever asks for no session.
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn perform(mailbox: &Mailbox, peer: SocketAddr, rule: &Rule) -> Result<Visitor, Failure> {
+pub fn perform(
+    mailbox: &Mailbox,
+    peer: SocketAddr,
+    rule: &Rule,
+    site: &Site,
+) -> Result<Visitor, Failure> {
     let (head, mut received) = receive::head(mailbox)?;
-    let (wish, answer) = admit(&head, rule)?;
+    let (wish, answer) = admit(&head, rule, site)?;
     if wish.encoding == Encoding::Plain {
         tell_foreign_subprotocol(&head, peer);
     }
@@ -76,13 +82,13 @@ fn tell_foreign_subprotocol(head: &Head, peer: SocketAddr) {
 }
 
 /// What the client wants, and the answer's head; or the answer, if that is all it gets.
-fn admit(head: &Head, rule: &Rule) -> Result<(Wish, Vec<u8>), Failure> {
+fn admit(head: &Head, rule: &Rule, site: &Site) -> Result<(Wish, Vec<u8>), Failure> {
     let refuse = |answer: Answer| Failure::of(head, answer);
     let (_, query) = head.path_and_query();
     let is_events = stream::is_asked_for(head);
     let (encoding, answer) = match is_events {
         true => stream::answer(head),
-        false => upgrade(head).map_err(refuse)?,
+        false => upgrade(head, site).map_err(refuse)?,
     };
     let (last_id, query) = match is_events {
         true => stream::last_id(head, query),
@@ -111,9 +117,9 @@ fn admit(head: &Head, rule: &Rule) -> Result<(Wish, Vec<u8>), Failure> {
 }
 
 /// How the client hears messages, and the 101 response; or why there is none.
-fn upgrade(head: &Head) -> Result<(Encoding, Vec<u8>), Answer> {
+fn upgrade(head: &Head, site: &Site) -> Result<(Encoding, Vec<u8>), Answer> {
     if !head.asks_for_websocket() {
-        return Err(web::answer(head));
+        return Err(web::answer(site, head));
     }
     if head.method != "GET" {
         let sentence = "Only GET is answered here.";

@@ -38,7 +38,7 @@ pub(super) fn run(
     clients: &Clients,
     presence: &mut Presence,
 ) {
-    let failure = match handshake::perform(mailbox, peer, clients.hub.rule()) {
+    let failure = match handshake::perform(mailbox, peer, clients.hub.rule(), &clients.site) {
         Ok(_) if !presence.settle() => Failure::dismissed(Dismissal::Crowded),
         Ok(visitor) => match clients.hub.join(mailbox, visitor.wish, visitor.answer) {
             Ok(membership) => {

@@ -3,8 +3,14 @@
 // What does not show, or turns the direction of what does: nobody should copy what they can't see.
 const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
+/** The same in text that is only looked at: joiners belong to scripts and to emoji there. */
+export const HIDDEN = /(?![\t\n\r\u200c\u200d])[\p{C}\p{Zl}\p{Zp}]/gu;
+
 const escapeUnits = (text) =>
   text.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/** Text to look at, with escapes as JSON has them. */
+export const visible = (text) => text.replace(HIDDEN, escapeUnits);
 
 /** JSON of an object, given as pairs. */
 const json = (pairs) => JSON.stringify(Object.fromEntries(pairs)).replace(INVISIBLE, escapeUnits);
@@ -21,21 +27,22 @@ export function example(registration) {
   return name ? [...fields, [name, "hi"]] : fields;
 }
 
-/** For a POSIX shell. */
-export function shellCommand(pairs) {
+/** For a POSIX shell. `publishers` is the address of 6553, such as `127.0.0.1:6553`. */
+export function shellCommand(pairs, publishers) {
   const document = json(pairs);
   // Some shells' echo takes a backslash for an escape of its own.
   const print = document.includes("\\") ? "printf '%s\\n'" : "echo";
-  return `${print} '${document.replaceAll("'", "'\\''")}' | nc -u -w1 127.0.0.1 6553`;
+  const [, host, port] = /^\[?([^\]]*)\]?:(\d+)$/.exec(publishers);
+  return `${print} '${document.replaceAll("'", "'\\''")}' | nc -u -w1 ${host} ${port}`;
 }
 
 /** Lines of PHP. */
-export function phpLines(pairs) {
+export function phpLines(pairs, publishers) {
   const entries = pairs.map((pair) => pair.map(phpText).join(" => "));
   return [
     `$message = [${entries.join(", ")}];`,
     "fwrite(",
-    "  stream_socket_client('udp://127.0.0.1:6553'),",
+    `  stream_socket_client('udp://${publishers}'),`,
     "  json_encode($message)",
     ");",
   ].join("\n");

@@ -2,36 +2,38 @@
 //! everything else.
 //!
 //! Pure: a request's head in, an answer out. The client's own thread asks when a handshake turns
-//! out to be none. The files are part of the binary.
+//! out to be none. The files are part of the binary; all that the server adds is where it takes
+//! messages, for the commands on the live page.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub mod cors;
 
 use crate::client::http::{Answer, Head};
 
+/// What is served.
+#[derive(Debug)]
+pub struct Site {
+    resources: [Resource; 6],
+}
+
 /// A file that has a path of its own.
+#[derive(Debug)]
 struct Resource {
     path: &'static str,
     content_type: &'static str,
-    content: &'static str,
+    content: Cow<'static, str>,
     /// Of the content, for the entity tag.
     hash: u64,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-static RESOURCES: [Resource; 6] = [
-    Resource::new("/", HTML, include_str!("page.html")),
-    Resource::new(
-        "/page.css",
-        "text/css; charset=utf-8",
-        include_str!("page.css"),
-    ),
-    Resource::new("/page.js", SCRIPT, include_str!("page.js")),
-    Resource::new("/commands.js", SCRIPT, include_str!("commands.js")),
-    Resource::new("/icon.svg", "image/svg+xml", include_str!("icon.svg")),
-    Resource::new(PUSH_JS, SCRIPT, include_str!("push.js")),
-];
+/// What page.html holds in place of the address at which messages are taken.
+const PUBLISHERS: &str = "127.0.0.1:6553";
 
 /// The one file that is meant for others' pages too.
 const PUSH_JS: &str = "/push.js";
@@ -49,13 +51,52 @@ const HEALTH: &str = "/healthz";
 /// Where a GET is answered without end, and not from here.
 pub const EVENTS: &str = "/events";
 
+impl Site {
+    /// `publishers` are the addresses at which messages are taken.
+    pub fn new(publishers: &[SocketAddr]) -> Site {
+        let page = include_str!("page.html");
+        let page = page.replace(PUBLISHERS, &to_publish_at(publishers).to_string());
+        let file = |path, content_type, content: &'static str| {
+            Resource::new(path, content_type, content.into())
+        };
+        Site {
+            resources: [
+                Resource::new("/", HTML, page.into()),
+                file("/page.css", STYLE, include_str!("page.css")),
+                file("/page.js", SCRIPT, include_str!("page.js")),
+                file("/commands.js", SCRIPT, include_str!("commands.js")),
+                file("/icon.svg", "image/svg+xml", include_str!("icon.svg")),
+                file(PUSH_JS, SCRIPT, include_str!("push.js")),
+            ],
+        }
+    }
+}
+
+/// The address to name to somebody on this machine: an IPv4 one rather than another, as every nc
+/// knows those, and loopback for one that stands for all.
+fn to_publish_at(publishers: &[SocketAddr]) -> SocketAddr {
+    let v4 = publishers.iter().find(|address| address.is_ipv4());
+    let Some(address) = v4.or(publishers.first()) else {
+        return (Ipv4Addr::LOCALHOST, 0).into();
+    };
+    match address {
+        SocketAddr::V4(all) if all.ip().is_unspecified() => {
+            (Ipv4Addr::LOCALHOST, all.port()).into()
+        }
+        SocketAddr::V6(all) if all.ip().is_unspecified() => {
+            (Ipv6Addr::LOCALHOST, all.port()).into()
+        }
+        one => *one,
+    }
+}
+
 impl Resource {
-    const fn new(path: &'static str, content_type: &'static str, content: &'static str) -> Self {
+    fn new(path: &'static str, content_type: &'static str, content: Cow<'static, str>) -> Self {
         Resource {
             path,
             content_type,
-            content,
             hash: fnv1a(content.as_bytes()),
+            content,
         }
     }
 
@@ -66,7 +107,7 @@ impl Resource {
 
     fn answer(&self, head: &Head) -> Answer {
         let tag = self.entity_tag();
-        let mut answer = Answer::file(self.content_type, self.content)
+        let mut answer = Answer::file(self.content_type, self.content.clone())
             .header("ETag", &tag)
             // Kept, but asked for each time: after an update nobody runs yesterday's script.
             .header("Cache-Control", "no-cache")
@@ -89,7 +130,7 @@ impl Resource {
 }
 
 /// The answer to a request that is for no WebSocket.
-pub fn answer(head: &Head) -> Answer {
+pub fn answer(site: &Site, head: &Head) -> Answer {
     if head.minor_version > 0 && head.header("host").is_none() {
         // RFC 9112 §3.2
         return sentence("400 Bad Request", "An HTTP/1.1 request names its host.");
@@ -98,7 +139,7 @@ pub fn answer(head: &Head) -> Answer {
         return cors::preflight(head);
     }
     let (path, _) = head.path_and_query();
-    let resource = RESOURCES.iter().find(|resource| resource.path == path);
+    let resource = site.resources.iter().find(|file| file.path == path);
     let is_allowed = matches!(&*head.method, "GET" | "HEAD");
     match (resource, path) {
         (Some(resource), _) if is_allowed => resource.answer(head),
@@ -132,26 +173,26 @@ fn has(head: &Head, tag: &str) -> bool {
         .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 
-/// FNV-1a, 64 bits: the same in every build, and made by the compiler.
-const fn fnv1a(bytes: &[u8]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325;
-    let mut index = 0;
-    while index < bytes.len() {
-        hash = (hash ^ bytes[index] as u64).wrapping_mul(0x0100_0000_01b3);
-        index += 1;
-    }
-    hash
+/// FNV-1a, 64 bits: the same in every build and at every start.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn site() -> Site {
+        Site::new(&["127.0.0.1:7000".parse().unwrap()])
+    }
+
     /// The answer's head, without its date, and body.
     fn ask(request: &str) -> (String, String) {
         let bytes = format!("{request}\r\n\r\n");
         let head = Head::parse(bytes.as_bytes()).unwrap().unwrap();
-        let answer = answer(&head).bytes(head.method == "HEAD");
+        let answer = answer(&site(), &head).bytes(head.method == "HEAD");
         let answer = String::from_utf8(answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let lines = head.split_inclusive("\r\n");
@@ -176,7 +217,7 @@ mod tests {
 
     #[test]
     fn every_file_comes_whole_and_with_its_type() {
-        for resource in &RESOURCES {
+        for resource in &site().resources {
             let (head, body) = get(resource.path, "");
             assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
             assert_eq!(body, resource.content);
@@ -202,6 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_the_address_to_publish_at() {
+        for (publishers, named) in [
+            (&["127.0.0.1:7000", "[::1]:7000"][..], "127.0.0.1:7000"),
+            (&["[::1]:7000", "10.1.0.5:7001"], "10.1.0.5:7001"),
+            (&["[::1]:7000"], "[::1]:7000"),
+            (&["0.0.0.0:7000"], "127.0.0.1:7000"),
+            (&["[::]:7000"], "[::1]:7000"),
+        ] {
+            let publishers: Vec<_> = publishers.iter().map(|at| at.parse().unwrap()).collect();
+            let page = &Site::new(&publishers).resources[0];
+            let attribute = format!("<html lang=\"en\" data-publishers=\"{named}\">");
+            assert!(page.content.contains(&attribute), "{named}");
+        }
+    }
+
+    #[test]
     fn who_has_the_file_is_not_sent_it_again() {
         let (full, _) = get("/push.js", "");
         let tag = header(&full, "ETag").unwrap();
@@ -218,8 +275,9 @@ mod tests {
         }
         let (head, _) = get("/push.js", "\r\nIf-None-Match: \"other\", W/\"\"");
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-        let others = RESOURCES.iter().filter(|r| r.entity_tag() == tag);
-        assert_eq!(others.count(), 1);
+        let site = site();
+        let with = site.resources.iter().filter(|r| r.entity_tag() == tag);
+        assert_eq!(with.count(), 1);
     }
 
     #[test]

@@ -1,15 +1,16 @@
 // The live page: what is pushed, as it comes.
 
 import { udpush } from "./push.js";
-import { brief, example, htmlLines, phpLines, shellCommand } from "./commands.js";
+import { brief, example, htmlLines, HIDDEN, phpLines, shellCommand, visible } from "./commands.js";
 
 const KEPT = 200; // entries in the list
 const SHOWN = 20_000; // characters of a message
-const COLOURED = 5_000; // characters up to which its JSON is coloured
+const COLOURED = 5_000; // characters of a message up to which its JSON is coloured
 
 const $ = (id) => document.getElementById(id);
 const base = new URL("./", location.href);
 base.search = base.hash = "";
+const publishers = document.documentElement.dataset.publishers;
 
 let link;
 let received = 0;
@@ -19,37 +20,49 @@ let waiting = []; // entries that are not in the list yet, oldest first
 
 // --- the link ---------------------------------------------------------------------------------
 
+/** What the form says is heard from now on; over the same link, so that nothing gets lost. */
 function listen() {
   const registration = readForm();
-  showCommands(registration);
-  // Let go first: its last event is no news.
-  const former = link;
-  link = null;
-  former?.close();
-  show("connecting", "Connecting…");
-  const mine = udpush(base, Object.fromEntries(brief(registration)), (data, id) => {
+  const fields = Object.fromEntries(brief(registration));
+  try {
+    if (link && link.state !== "closed") link.register(fields);
+    else connect(fields);
+    showCommands(registration);
+  } catch (error) {
+    note("bad", error.message);
+    if (!link) show("closed", "Disconnected");
+  }
+}
+
+function connect(fields) {
+  link = udpush(base, fields, (_, id, raw) => {
     received += 1;
-    add({ time: new Date(), id, data });
+    add({ time: new Date(), id, raw });
   });
-  link = mine;
-  const on = (type, act) =>
-    mine.addEventListener(type, ({ detail }) => mine === link && act(detail));
+  show("connecting", "Connecting…");
+  let wasOpen = false;
+  const on = (type, act) => link.addEventListener(type, ({ detail }) => act(detail));
   on("open", ({ client, resumed }) => {
     const isGap = resumed === false;
     show("open", "Connected", isGap ? "messages were missed" : `as client ${client}`);
     if (resumed) note("good", "Connected again. Nothing was missed.");
     // Not at `missed`, which comes at leisure: here is the place in the list.
-    if (isGap) {
+    if (isGap && wasOpen) {
       note("bad", "Messages were missed here: the server was started anew, or no longer has them.");
+    } else if (isGap) {
+      note("wait", "Connected at last. What was pushed until now was missed.");
     }
+    wasOpen = true;
   });
+  on("registered", () => note("good", `From here on: ${$("summary").textContent}`));
   on("closed", ({ code, reason, final }) => {
     if (final) {
       show("closed", "Disconnected", `by the server: ${reason || "no reason given"} (${code})`);
       note("bad", `The server ended the link: ${reason || "no reason given"} (${code}).`);
     } else {
       show("waiting", "Reconnecting…");
-      note("wait", `The link was lost (${code}). Reconnecting…`);
+      const what = wasOpen ? "The link was lost" : "There is no link yet";
+      note("wait", `${what} (${code}). Reconnecting…`, reason);
     }
   });
   on("error", (error) => note("bad", `The server says: ${error}`));
@@ -58,7 +71,7 @@ function listen() {
 function show(state, text, more = "") {
   $("state").dataset.state = state;
   $("state").textContent = text;
-  if (more) $("state").append(" ", element("small", more));
+  if (more) $("state").append(" ", element("small", visible(more)));
   $("again").hidden = state !== "closed";
   document.title = state === "open" ? "udpush" : `${text} – udpush`;
 }
@@ -112,10 +125,10 @@ function writeAddress() {
 
 function showCommands(registration) {
   const fields = registration.map(([field, values]) => `${field}=${values.join("|")}`);
-  $("summary").textContent = fields.join(" ") || "everything";
+  $("summary").textContent = visible(fields.join(" ")) || "everything";
   const message = example(registration);
-  $("shell").textContent = shellCommand(message);
-  $("php").textContent = phpLines(message);
+  $("shell").textContent = shellCommand(message, publishers);
+  $("php").textContent = phpLines(message, publishers);
   $("html").textContent = htmlLines(registration, base);
 }
 
@@ -139,8 +152,8 @@ function copySelected(code) {
 
 // --- the messages -----------------------------------------------------------------------------
 
-function note(kind, text) {
-  add({ time: new Date(), kind, text });
+function note(kind, text, more = "") {
+  add({ time: new Date(), kind, text: visible(text), more: visible(more) });
 }
 
 /** Entries are drawn once a frame: a burst costs one change of the list, not thousands. */
@@ -182,40 +195,51 @@ function element(name, text = "", className = "") {
   return made;
 }
 
-function item({ time, id, data, kind, text }) {
+function item({ time, id, raw, kind, text, more }) {
   const made = element("li", "", kind ? `note ${kind}` : "message");
   const at = element("time", clock.format(time));
   at.dateTime = time.toISOString();
   made.append(at);
   if (kind) {
-    made.append(element("span", text));
+    const said = element("span", text);
+    if (more) said.append(element("small", more));
+    made.append(said);
     return made;
   }
-  made.dataset.id = id;
-  made.append(element("span", id, "id"), pretty(data));
+  made.append(element("span", id, "id"), coloured(raw));
   return made;
 }
 
 const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
 
-function pretty(data) {
-  const text = JSON.stringify(data, null, 2);
+/** The bytes that were pushed: parsed and printed again, they would be others. */
+function coloured(raw) {
   const made = element("pre");
-  if (text.length > COLOURED) {
-    const more = text.length - SHOWN;
-    made.textContent = text.slice(0, SHOWN);
+  if (raw.length > COLOURED) {
+    appendText(made, raw.slice(0, SHOWN));
+    const more = raw.length - SHOWN;
     if (more > 0) made.append(element("em", ` … ${more.toLocaleString("en")} more characters`));
     return made;
   }
   let end = 0;
-  for (const { 0: token, 1: string, 2: colon, index } of text.matchAll(TOKENS)) {
-    made.append(text.slice(end, index));
-    if (colon) made.append(element("span", string, "name"), colon);
-    else made.append(element("span", token, string ? "string" : "literal"));
+  for (const { 0: token, 1: string, 2: colon = "", index } of raw.matchAll(TOKENS)) {
+    const part = element("span", "", colon ? "name" : string ? "string" : "literal");
+    appendText(part, string ?? token);
+    made.append(raw.slice(end, index), part, colon);
     end = index + token.length;
   }
-  made.append(text.slice(end));
+  made.append(raw.slice(end));
   return made;
+}
+
+/** With an escape for what cannot be seen, or would turn around what can. */
+function appendText(to, text) {
+  let end = 0;
+  for (const { 0: character, index } of text.matchAll(HIDDEN)) {
+    to.append(text.slice(end, index), element("span", visible(character), "escape"));
+    end = index + character.length;
+  }
+  to.append(text.slice(end));
 }
 
 // --- buttons ----------------------------------------------------------------------------------
@@ -237,7 +261,7 @@ $("pause").addEventListener("click", () => {
   draw();
 });
 $("clear").addEventListener("click", () => {
-  waiting = [];
+  // What waits, nobody has seen yet.
   $("messages").replaceChildren();
   draw();
 });
@@ -246,6 +270,7 @@ for (const button of document.querySelectorAll(".copy")) {
 }
 
 $("host").textContent = location.host;
+$("publishers").textContent = publishers;
 // On a phone the messages come first.
 if (matchMedia("(width < 50rem)").matches) {
   for (const card of document.querySelectorAll("details")) card.open = false;

@@ -79,6 +79,16 @@ impl Browser {
         self.command("url", json!({"url": url}));
     }
 
+    /// Gives the page a window of this size, also a phone's.
+    pub fn resize(&self, width: u32, height: u32) {
+        let parameters = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false
+        });
+        let command = "Emulation.setDeviceMetricsOverride";
+        let execute = json!({"cmd": command, "params": parameters});
+        self.command("goog/cdp/execute", execute);
+    }
+
     /// What JavaScript comes to in the page: the body of a function with `arguments`.
     pub fn run(&self, script: &str, arguments: &[Value]) -> Value {
         self.command("execute/sync", json!({"script": script, "args": arguments}))
