@@ -5,12 +5,16 @@ use std::net::{TcpListener, TcpStream};
 
 use super::membership::Replay;
 use super::*;
+use crate::client::frames::append_text;
 use crate::client::mailbox::{Limits, Progress};
 use crate::os::Waker;
 
+/// Clients at most.
+const MOST: usize = 600;
+
 fn hub(history: usize) -> Arc<Hub> {
     let settings = Settings {
-        max_clients: 10,
+        max_clients: MOST,
         rule: Rule::Open,
         history: Bounds {
             messages: history,
@@ -61,6 +65,19 @@ impl Client {
         hub.join(&self.mailbox, wish, Vec::new())
     }
 
+    /// Joins as the recipe's pages do, and has registered what this query says.
+    fn join_plain(&self, hub: &Arc<Hub>, query: &str) -> Membership {
+        let wish = Wish {
+            encoding: Encoding::Plain,
+            registration: Registration::from_query(query, &Rule::Open).unwrap(),
+            since: None,
+        };
+        let membership = hub.join(&self.mailbox, wish, b"101".to_vec()).unwrap();
+        assert!(matches!(self.mailbox.deliver_as_owner().0, Progress::Idle));
+        (&self.far).read_exact(&mut [0; 3]).unwrap();
+        membership
+    }
+
     /// What has been posted for it since it was last asked.
     fn hears(&mut self) -> Vec<u8> {
         let (_, bytes) = self.mailbox.waiting();
@@ -70,6 +87,15 @@ impl Client {
         self.far.read_exact(&mut heard).unwrap();
         heard
     }
+}
+
+/// What a plain client hears of these documents.
+fn frames(documents: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for document in documents {
+        append_text(&mut bytes, &[document.as_bytes()]);
+    }
+    bytes
 }
 
 /// A heartbeat that tells this id.
@@ -155,4 +181,103 @@ fn a_stop_reaches_those_who_are_replayed_to_and_nobody_joins_after_it() {
     }
     let late = Client::new().join(&hub, None);
     assert_eq!(late.unwrap_err(), Refusal::Stopping);
+}
+
+#[test]
+fn a_run_with_one_audience_is_one_delivery_a_client_and_each_message_has_its_receipt() {
+    let hub = hub(10);
+    let [mut everything, mut ones, mut twos] = [(); 3].map(|()| Client::new());
+    let clients = [(&everything, ""), (&ones, "class=1"), (&twos, "class=2")];
+    let memberships = clients.map(|(client, query)| client.join_plain(&hub, query));
+    let ids = memberships
+        .each_ref()
+        .map(|one| (one.client().0, one.online()));
+    assert_eq!(ids, [(1, 1), (2, 2), (3, 3)]);
+
+    let documents = [
+        r#"{"class":1,"n":1}"#,
+        r#"{"class":1,"n":2}"#,
+        r#"{"class":2,"n":3}"#,
+        r#"{"n":4}"#,
+        r#"{"n":5}"#,
+        r#"{"class":1,"n":6}"#,
+    ];
+    let before = hub.lock().history.newest();
+    let mut receipts = Vec::new();
+    let round = hub.publish(
+        &documents.map(|document| document.to_owned().into()),
+        &mut receipts,
+        &mut || {},
+    );
+    // Runs of 2, 1, 2 and 1 messages, for 2, 2, 3 and 2 clients.
+    assert_eq!(round.len(), 2 + 2 + 3 + 2);
+    let sequences = receipts.iter().map(|receipt| receipt.id.sequence);
+    assert_eq!(sequences.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    let next = MessageId {
+        sequence: before.sequence + 6,
+        ..before
+    };
+    assert_eq!(hub.lock().history.newest(), next);
+    let clients = receipts.iter().map(|receipt| receipt.clients);
+    assert_eq!(clients.collect::<Vec<_>>(), [2, 2, 2, 3, 3, 2]);
+    assert_eq!(everything.hears(), frames(&documents));
+    let [a, b, c, d, e, f] = documents;
+    assert_eq!(ones.hears(), frames(&[a, b, d, e, f]));
+    assert_eq!(twos.hears(), frames(&[c, d, e]));
+}
+
+#[test]
+fn posting_to_many_takes_a_breath_now_and_then() {
+    let hub = hub(10);
+    // Members may share a mailbox, as far as the hub is concerned.
+    let client = Client::new();
+    let join = |_| client.join(&hub, None).unwrap();
+    let _memberships: Vec<_> = (0..2 * POSTS_A_BREATH + 1).map(join).collect();
+    let mut breaths = 0;
+    let document = ["1".to_owned().into()];
+    hub.publish(&document, &mut Vec::new(), &mut || breaths += 1);
+    assert_eq!(breaths, 2);
+}
+
+#[test]
+fn a_reach_is_told_from_the_least_on_that_is_asked_for() {
+    let hub = hub(10);
+    let client = Client::new();
+    let queries = ["", "", "class=1", "class=2", "class=2"];
+    let _memberships = queries.map(|query| client.join_plain(&hub, query));
+    for (document, reach) in [("1", 5), (r#"{"class":2}"#, 4), (r#"{"class":3}"#, 2)] {
+        assert_eq!(hub.reach(document, reach), Some(reach), "{document}");
+        assert_eq!(hub.reach(document, 1), Some(reach), "{document}");
+        assert_eq!(hub.reach(document, reach + 1), None, "{document}");
+    }
+}
+
+#[test]
+fn a_small_round_is_delivered_at_once_without_any_worker() {
+    let hub = hub(10);
+    let mut client = Client::new();
+    let _memberships: Vec<_> = (0..DIRECT).map(|_| client.join_plain(&hub, "")).collect();
+    let document = ["1".to_owned().into()];
+    let round = hub.publish(&document, &mut Vec::new(), &mut || {});
+    assert_eq!(client.mailbox.waiting().0, DIRECT);
+    hub.deliver(round, &mut || panic!("nobody is to help"));
+    assert_eq!(client.mailbox.waiting(), (0, 0));
+    let mut heard = vec![0; 3 * DIRECT];
+    client.far.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, frames(&["1"; DIRECT]));
+}
+
+#[test]
+fn there_are_as_many_clients_as_may_be_and_a_place_is_free_when_one_has_left() {
+    let hub = hub(10);
+    let client = Client::new();
+    let mut memberships: Vec<_> = (0..MOST).map(|_| client.join(&hub, None)).collect();
+    assert!(memberships.iter().all(Result::is_ok));
+    assert_eq!(client.join(&hub, None).unwrap_err(), Refusal::Full);
+    memberships.pop();
+    // Whoever is replayed to has a place, too.
+    let ids = publish(&hub, 2);
+    memberships.push(client.join(&hub, Some(ids[0])));
+    assert!(memberships.iter().all(Result::is_ok));
+    assert_eq!(client.join(&hub, None).unwrap_err(), Refusal::Full);
 }
