@@ -128,6 +128,7 @@ fn a_heartbeat_tells_how_far_its_client_has_been_told_not_how_far_all_have() {
     // Live at last: whatever is new was posted to it.
     assert_eq!(membership.replay(), Replay::More);
     assert_eq!(membership.replay(), Replay::Done);
+    assert_eq!(hub.online(), 1);
     client.hears();
     membership.beat();
     assert_eq!(client.hears(), heartbeat(newest));

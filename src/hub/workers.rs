@@ -244,4 +244,26 @@ mod tests {
             assert!(workers.have_room());
         }
     }
+
+    #[test]
+    fn beyond_two_unfinished_rounds_there_is_no_room_and_the_publisher_is_woken_when_there_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let publisher = Arc::new(Waker::new().unwrap());
+        let (workers, ends) = Workers::new(1, Arc::clone(&publisher));
+        for _ in 0..MAX_OUTSTANDING {
+            assert!(workers.have_room());
+            let (round, _) = round(CHUNK as u64 + 1, socket());
+            workers.deliver(round, &mut || true);
+        }
+        assert!(!workers.have_room());
+        assert_eq!(publisher.clear(), 0);
+        let [worker] = <[Worker; 1]>::try_from(ends).unwrap();
+        let outstanding = Arc::clone(&workers.outstanding);
+        // It ends when it has done all that was handed over.
+        drop(workers);
+        worker.run();
+        assert_eq!(outstanding.rounds.load(Ordering::Acquire), 0);
+        assert_eq!(publisher.clear(), 1);
+    }
 }
