@@ -275,8 +275,9 @@ mod tests {
         let format = Config::default();
         let thread = LogThread::new(waiting, Some(file), false, LevelFilter::Info, format);
         let finished = thread.start().unwrap();
-        // What comes once there is room is written.
+        // Once they are written there is room for as many again.
         lines.flush(Duration::from_secs(20));
+        assert_eq!(lines.shared.waiting_bytes.load(Ordering::Relaxed), 0);
         lines.send(b"afterwards\n".to_vec());
         lines.end();
         let outcome = finished.recv_timeout(Duration::from_secs(20));

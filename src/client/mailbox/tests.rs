@@ -266,6 +266,21 @@ fn nothing_is_taken_after_the_last_parcel_and_nothing_accepted() {
 }
 
 #[test]
+fn closing_at_once_changes_nothing_behind_the_last_parcel() {
+    let mailbox = mailbox([Step::Take(1), Step::Full]);
+    mailbox.post_text("before");
+    let close = Parcel::frames(frames::close(1001, "")).and_no_more();
+    assert!(mailbox.post(Arc::new(close)));
+    mailbox.deliver();
+    mailbox.close_at_once(Parcel::frames(frames::close(1013, "too slow")));
+    assert!(matches!(mailbox.deliver_as_owner().0, Progress::Stalled));
+    assert!(matches!(mailbox.deliver_as_owner().0, Progress::Finished));
+    let expected = [frames_of(&["before"]), frames::close(1001, "")].concat();
+    assert_eq!(mailbox.taken(), expected);
+    assert_eq!(mailbox.waiting(), (0, 0));
+}
+
+#[test]
 fn a_broken_socket_is_told_to_the_owner_alone() {
     let mailbox = mailbox([Step::Fail]);
     mailbox.post_text("a");

@@ -102,3 +102,23 @@ fn a_document_holds_the_bytes_of_others_only_where_they_are_its_neighbours() {
         assert_eq!(is_within, is_shared);
     }
 }
+
+#[test]
+fn loopback_is_trusted_and_networks_that_were_named_however_an_address_is_written() {
+    let trusted = ["10.1.0.0/16".parse().unwrap(), "fd00::/8".parse().unwrap()];
+    for (address, is_trusted) in [
+        ("127.9.9.9:1", true),
+        ("[::1]:1", true),
+        ("10.1.255.1:1", true),
+        ("10.2.0.1:1", false),
+        ("[fd12::1]:1", true),
+        ("[fe80::1]:1", false),
+        // What a socket of IPv6 says of IPv4.
+        ("[::ffff:127.0.0.1]:1", true),
+        ("[::ffff:10.1.0.1]:1", true),
+        ("[::ffff:10.2.0.1]:1", false),
+    ] {
+        let sender = address.parse().unwrap();
+        assert_eq!(super::is_trusted(&trusted, sender), is_trusted, "{address}");
+    }
+}
