@@ -2,7 +2,6 @@
 //!
 //! Nothing here waits but [`wait`], and nothing here retries but where it says so.
 
-pub mod load;
 pub mod machine;
 
 use std::array;

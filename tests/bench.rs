@@ -1,14 +1,38 @@
-//! `udpush bench`: a smoke run. What it measures is no test's business, that nothing is lost is.
+//! The load generator, `scripts/bench`: a smoke run. What it measures is no test's business, that nothing is lost is.
 
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::{Ending, Server, udpush};
+use crate::common::{Ending, Server};
 
-fn bench(server: &Server, arguments: &[&str]) -> Value {
-    let mut command = udpush();
-    command.args(["bench", "--json", "--warm-up", "0.1"]);
+/// The binary that scripts/test built. cargo makes none of another crate for a test: without
+/// scripts/test it is built here, where cargo put udpush.
+fn binary() -> PathBuf {
+    if let Some(binary) = env::var_os("UDPUSH_BENCH_BINARY") {
+        return binary.into();
+    }
+    let profile = Path::new(env!("CARGO_BIN_EXE_udpush")).parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "-p", "udpush-bench"]);
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    build.arg("--target-dir").arg(profile.parent().unwrap());
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = Ending::start(&mut build).output_within(Duration::from_secs(600));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    profile.join("udpush-bench")
+}
+
+fn bench(binary: &Path, server: &Server, arguments: &[&str]) -> Value {
+    let mut command = Command::new(binary);
+    command.stdin(Stdio::null());
+    command.args(["--json", "--warm-up", "0.1"]);
     command.args(["--connect", &server.clients.to_string()]);
     command.args(["--publish", &server.publishers.to_string()]);
     let bench = Ending::start(command.args(arguments));
@@ -20,6 +44,7 @@ fn bench(server: &Server, arguments: &[&str]) -> Value {
 
 #[test]
 fn a_smoke_run_loses_nothing() {
+    let binary = binary();
     let server = Server::start(&[]);
     for arguments in [
         &["--clients", "20", "--seconds", "1"][..],
@@ -36,7 +61,7 @@ fn a_smoke_run_loses_nothing() {
             "1",
         ],
     ] {
-        let report = bench(&server, arguments);
+        let report = bench(&binary, &server, arguments);
         for fault in ["lost", "out_of_order", "doubled", "misrouted"] {
             assert_eq!(report["pushed"][fault], 0, "{arguments:?}: {report}");
         }

@@ -1,6 +1,5 @@
 //! The command line: one file a command.
 
-mod bench;
 mod serve;
 
 use std::ffi::{OsStr, OsString};
@@ -42,8 +41,6 @@ enum Command {
     /// Serve browsers and publishers, as without any command
     #[command(after_help = AFTER_HELP)]
     Serve(Settings),
-    /// Measure a push server: connect clients, publish, time the deliveries
-    Bench(bench::Bench),
 }
 
 /// Does what the command line says, and tells the process's exit status.
@@ -52,7 +49,6 @@ pub fn run() -> ExitCode {
     let outcome = match command_line.command {
         None => serve::run(command_line.settings, &known_variables()),
         Some(Command::Serve(settings)) => serve::run(settings, &known_variables()),
-        Some(Command::Bench(bench)) => bench.run().map_err(Failure::Untold),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,42 +1,23 @@
-//! `udpush bench`: how fast a push server delivers, and what it spends on that.
-//!
-//! One load generator for udpush and for what it is compared with (nginx with nchan, NATS, anything
-//! that takes datagrams), so that all have the same clients: args (here) → plan (checked) → run
-//! (the modes) → report. Clients and publisher share one thread.
+//! The command line, as it was written: [`Plan`](crate::plan::Plan) is what it comes to.
 
-mod clients;
-mod floor;
-mod frames;
-mod generator;
-mod histogram;
-mod plan;
-mod progress;
-mod publish;
-mod reader;
-mod report;
-mod run;
-mod server_stats;
-mod tally;
-mod text;
-
-use clap::error::ErrorKind;
+use crate::floor::Floor;
 
 const EXAMPLES: &str = "\
 Examples:
-  udpush bench                                    100 clients, one message at a time, for 5 s
-  udpush bench --clients 1000 --in-flight 256     how much a loaded server delivers
-  udpush bench --clients 500 --rate 200 --size 2000 --seconds 30
+  udpush-bench                                    100 clients, one message at a time, for 5 s
+  udpush-bench --clients 1000 --in-flight 256     how much a loaded server delivers
+  udpush-bench --clients 500 --rate 200 --size 2000 --seconds 30
                                                   200 messages a second, come what may
-  udpush bench --clients 5000 --register user     each message to one of 5,000 registered users
-  udpush bench --clients 4000 --idle 60           what clients cost that only listen
-  udpush bench --intake 1000000                   datagrams flat out: does the server lose any?
-  udpush bench --connect 10.0.0.5:6552 --publish 10.0.0.5:6553
+  udpush-bench --clients 5000 --register user     each message to one of 5,000 registered users
+  udpush-bench --clients 4000 --idle 60           what clients cost that only listen
+  udpush-bench --intake 1000000                   datagrams flat out: does the server lose any?
+  udpush-bench --connect 10.0.0.5:6552 --publish 10.0.0.5:6553
                                                   a server elsewhere (its CPU and memory stay unknown)
 
 Other servers:
-  udpush bench --connect 127.0.0.1:8080 --path /sub/x --publish-via http --publish http://127.0.0.1:8080/pub/x
-  udpush bench --connect 127.0.0.1:8090 --publish-via nats --publish 127.0.0.1:4222
-  udpush bench floor --listen 127.0.0.1:7552 --publish 127.0.0.1:7553
+  udpush-bench --connect 127.0.0.1:8080 --path /sub/x --publish-via http --publish http://127.0.0.1:8080/pub/x
+  udpush-bench --connect 127.0.0.1:8090 --publish-via nats --publish 127.0.0.1:4222
+  udpush-bench floor --listen 127.0.0.1:7552 --publish 127.0.0.1:7553
 
 Everyone who listens to the server sees the documents. CPU is the server's own, as the kernel accounts it.
 Exit status: 0 all was delivered, 1 failed or something was lost, 2 wrong usage.";
@@ -45,121 +26,93 @@ Exit status: 0 all was delivered, 1 failed or something was lost, 2 wrong usage.
 const PUBLISHING: [&str; 5] = ["in_flight", "rate", "messages", "seconds", "warm_up"];
 
 /// Measure a push server: connect clients, publish, time the deliveries
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
-pub(super) struct Bench {
+#[derive(Debug, clap::Parser)]
+#[command(name = "udpush-bench", args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
     #[command(subcommand)]
-    instead: Option<Instead>,
+    pub(crate) instead: Option<Instead>,
 
     /// Where clients connect
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:6552")]
-    connect: String,
+    pub(crate) connect: String,
 
     /// Path and query that clients ask for
     #[arg(long, default_value = "/", value_parser = path)]
-    path: String,
+    pub(crate) path: String,
 
     /// Sub-protocol that clients ask for, such as udpush.v1
     #[arg(long, value_name = "NAME", value_parser = header_value)]
-    protocol: Option<String>,
+    pub(crate) protocol: Option<String>,
 
     /// Where messages go in: HOST:PORT, or with http a URL
     #[arg(long, value_name = "WHERE", default_value = "127.0.0.1:6553")]
-    publish: String,
+    pub(crate) publish: String,
 
     /// How messages go in: a datagram each, a POST each, or NATS (then clients speak NATS, too)
     #[arg(long, value_enum, value_name = "WAY", default_value_t = Via::Udp)]
-    publish_via: Via,
+    pub(crate) publish_via: Via,
 
     /// How many clients
     #[arg(short, long, value_name = "N", default_value_t = 100, value_parser = up_to(60_000))]
-    clients: u32,
+    pub(crate) clients: u32,
 
     /// Messages on their way at a time: the next goes out when one has reached all clients
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = up_to(10_000))]
-    in_flight: u32,
+    pub(crate) in_flight: u32,
 
     /// Instead, so many messages a second, whatever has arrived
     #[arg(long, value_name = "R", conflicts_with = "in_flight", value_parser = up_to(1_000_000))]
-    rate: Option<u32>,
+    pub(crate) rate: Option<u32>,
 
     /// Instead, publish nothing: hold the clients for so long and look at what they cost
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with_all = PUBLISHING)]
-    idle: Option<f64>,
+    pub(crate) idle: Option<f64>,
 
     /// Instead, without clients: so many datagrams, as fast as one sender can
     #[arg(long, value_name = "N", value_parser = up_to(99_000_000), conflicts_with_all = PUBLISHING)]
     #[arg(conflicts_with_all = ["idle", "clients", "register"])]
-    intake: Option<u32>,
+    pub(crate) intake: Option<u32>,
 
     /// Bytes of each document
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
-    size: usize,
+    pub(crate) size: usize,
 
     /// End after so many messages
     #[arg(long, value_name = "N", value_parser = up_to(90_000_000))]
-    messages: Option<u32>,
+    pub(crate) messages: Option<u32>,
 
     /// End after so long
     #[arg(long, value_parser = seconds, default_value = "5", conflicts_with = "messages")]
-    seconds: f64,
+    pub(crate) seconds: f64,
 
     /// Run so long before measuring
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.5")]
-    warm_up: f64,
+    pub(crate) warm_up: f64,
 
     /// Each client registers its number under this field; each message is for one of them, in turn
     #[arg(long, value_name = "FIELD", value_parser = field)]
-    register: Option<String>,
+    pub(crate) register: Option<String>,
 
     /// The server's process; without it, whoever listens on the port, if that is on this machine
     #[arg(long)]
-    pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
 
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Instead {
-    Floor(floor::Floor),
+pub(crate) enum Instead {
+    Floor(Floor),
 }
 
 /// How messages go in.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
-enum Via {
+pub(crate) enum Via {
     Udp,
     Http,
     Nats,
-}
-
-impl Bench {
-    /// Measures and prints. Ends the process with status 2 where the arguments don't go together.
-    ///
-    /// # Errors
-    /// One sentence: what failed, or what was lost.
-    pub(super) fn run(self) -> Result<(), String> {
-        if let Some(Instead::Floor(floor)) = self.instead {
-            return floor.run();
-        }
-        let json = self.json;
-        let plan = match plan::Plan::check(self) {
-            Ok(plan) => plan,
-            Err(plan::Unusable::Arguments(why)) => {
-                clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n")).exit()
-            }
-            Err(plan::Unusable::Address(why)) => return Err(why),
-        };
-        let report = run::run(&plan)?;
-        report
-            .print(json)
-            .map_err(|error| format!("cannot print: {error}"))?;
-        match report.shortcoming() {
-            None => Ok(()),
-            Some(what) => Err(what),
-        }
-    }
 }
 
 fn up_to(most: i64) -> clap::builder::RangedI64ValueParser<u32> {
@@ -173,7 +126,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn path(text: &str) -> Result<String, String> {
+pub(crate) fn path(text: &str) -> Result<String, String> {
     match text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(text.to_owned()),
         false => Err("a path begins with / and has no spaces".to_owned()),

@@ -9,14 +9,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::frames::Document;
-use super::reader::{Ended, Reader};
-use super::tally::{Received, Tally};
-use crate::os::load::{self, Readable, Readiness};
+use crate::frames::Document;
+use crate::os::{self, Readable, Readiness};
+use crate::reader::{Ended, Reader};
+use crate::tally::{Received, Tally};
 
 /// What a server puts around the documents.
 #[derive(Clone, Debug)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     /// A document is a frame's payload, but for this many bytes before and after it.
     Frames {
         /// 0 in plain mode; in udpush.v1 it varies, and only what follows is known.
@@ -34,13 +34,13 @@ pub(super) enum Dialect {
 
 /// How to reach the server.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) address: SocketAddr,
-    pub(super) path: String,
-    pub(super) protocol: Option<String>,
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) path: String,
+    pub(crate) protocol: Option<String>,
     /// The field that each client registers its number with, in the query.
-    pub(super) register: Option<String>,
-    pub(super) dialect: Dialect,
+    pub(crate) register: Option<String>,
+    pub(crate) dialect: Dialect,
 }
 
 impl Target {
@@ -65,7 +65,7 @@ impl Target {
 
 /// How far a client is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum State {
+pub(crate) enum State {
     Connecting,
     Upgrading,
     /// NATS: after the handshake, before the subscription is confirmed.
@@ -76,34 +76,34 @@ pub(super) enum State {
 
 /// One client.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
-    pub(super) state: State,
+    pub(crate) state: State,
     /// Bytes of the current frame that nobody needs.
-    pub(super) skip: usize,
+    pub(crate) skip: usize,
     /// The beginning of a frame whose end has not come yet.
     rest: Vec<u8>,
-    pub(super) received: Received,
+    pub(crate) received: Received,
 }
 
 /// What came of connecting.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Connected {
-    pub(super) clients: usize,
-    pub(super) time: Duration,
+pub(crate) struct Connected {
+    pub(crate) clients: usize,
+    pub(crate) time: Duration,
 }
 
 /// All the clients.
 #[derive(Debug)]
-pub(super) struct Clients {
-    pub(super) readable: Readable,
+pub(crate) struct Clients {
+    pub(crate) readable: Readable,
     target: Target,
     document: Document,
     list: Vec<Client>,
     buffer: Vec<u8>,
     open: usize,
     /// Why servers closed connections, and how many for each reason.
-    pub(super) closed: BTreeMap<String, usize>,
+    pub(crate) closed: BTreeMap<String, usize>,
     started: Instant,
 }
 
@@ -116,9 +116,9 @@ impl Clients {
     /// looked at.
     const CHUNK: usize = 256 * 1024;
     /// Frames up to this size are looked at: NATS puts all that waits into one.
-    pub(super) const BUFFER: usize = 4 << 20;
+    pub(crate) const BUFFER: usize = 4 << 20;
 
-    pub(super) fn new(
+    pub(crate) fn new(
         target: Target,
         document: Document,
         started: Instant,
@@ -136,21 +136,21 @@ impl Clients {
     }
 
     /// How many are connected.
-    pub(super) fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open
     }
 
-    pub(super) fn document(&self) -> &Document {
+    pub(crate) fn document(&self) -> &Document {
         &self.document
     }
 
     /// Nanoseconds since the run began.
-    pub(super) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.started.elapsed().as_nanos() as u64
     }
 
     /// Connects `wanted` clients, as fast as the server takes them.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         &mut self,
         wanted: usize,
         tally: &mut Tally,
@@ -203,7 +203,7 @@ impl Clients {
     fn start_one(&mut self) -> Result<(), String> {
         let address = self.target.address;
         let (stream, established) =
-            load::start_connecting(address).map_err(|error| cannot_connect(address, &error))?;
+            os::start_connecting(address).map_err(|error| cannot_connect(address, &error))?;
         let token = self.list.len();
         let mut client = Client {
             stream,
@@ -223,14 +223,14 @@ impl Clients {
     }
 
     /// From here on every client expects the tally's next message.
-    pub(super) fn expect_next(&mut self, tally: &Tally) {
+    pub(crate) fn expect_next(&mut self, tally: &Tally) {
         for (index, client) in (0..).zip(self.list.iter_mut()) {
             client.received.expect(tally.first_for(index));
         }
     }
 
     /// Reads what has come for one client.
-    pub(super) fn read(&mut self, ready: Readiness, tally: &mut Tally) -> Result<(), String> {
+    pub(crate) fn read(&mut self, ready: Readiness, tally: &mut Tally) -> Result<(), String> {
         let token = ready.token as usize;
         let client = &mut self.list[token];
         if client.state == State::Connecting {
@@ -302,7 +302,7 @@ impl Client {
 
     /// The few small things that a client says fit into any socket's buffer. Where one does not,
     /// the server misses it and says so by closing.
-    pub(super) fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write(bytes);
     }
 }

@@ -1,20 +1,20 @@
-//! `udpush bench floor`: the least that a push server can do, to measure the others against.
+//! `udpush-bench floor`: the least that a push server can do, to measure the others against.
 //!
 //! A bare loop of non-waiting sends over all sockets, on one thread; no protocol but the answer
 //! that lets WebSocket clients in and the frame's header. Nobody is pinged, nobody is missed. With
 //! one client it is the bare UDP-to-TCP relay.
 
-use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::frames::server_header;
+use crate::frames::server_header;
 use crate::os;
 
 /// Be the floor: a bare loop of sends, with no protocol, to measure servers against
 #[derive(Debug, clap::Args)]
-pub(super) struct Floor {
+pub(crate) struct Floor {
     /// Where clients connect
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6552")]
     listen: SocketAddr,
@@ -38,14 +38,13 @@ type Clients = Arc<Mutex<Vec<TcpStream>>>;
 
 impl Floor {
     /// Runs until it is killed.
-    pub(super) fn run(self) -> Result<(), String> {
+    pub(crate) fn run(self) -> Result<(), String> {
         let cannot_bind =
             |address: SocketAddr| move |error| format!("cannot bind {address}: {error}");
         // Only a wish: connecting tells when it is not granted.
         let _ = os::raise_descriptor_limit(20_000);
         let listener = TcpListener::bind(self.listen).map_err(cannot_bind(self.listen))?;
-        os::prepare_listener(&listener, SEND_BUFFER, Duration::from_secs(50))
-            .map_err(cannot_bind(self.listen))?;
+        os::prepare_listener(&listener, SEND_BUFFER).map_err(cannot_bind(self.listen))?;
         let socket = UdpSocket::bind(self.publish).map_err(cannot_bind(self.publish))?;
         os::enlarge_receive_buffer(&socket, RECEIVE_BUFFER).map_err(cannot_bind(self.publish))?;
         let clients = Clients::default();
@@ -114,7 +113,7 @@ fn send_all(socket: &UdpSocket, clients: &Clients) -> std::io::Result<()> {
 /// Whether the client is still there. A full socket misses the whole batch; one that takes a part
 /// is waited for, or the next frame would begin in the middle of this one.
 fn send_batch(client: &mut TcpStream, batch: &[u8]) -> bool {
-    match os::send_now(client, &[IoSlice::new(batch)]) {
+    match os::send_now(client, batch) {
         Ok(sent) => sent == batch.len() || client.write_all(&batch[sent..]).is_ok(),
         Err(error) => error.kind() == ErrorKind::WouldBlock,
     }

@@ -7,15 +7,15 @@
 
 /// The beginning of a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// RFC 6455 §5.2: 1 text, 2 binary, 8 close, 9 ping, 10 pong.
-    pub(super) opcode: u8,
+    pub(crate) opcode: u8,
     /// Whether the message ends with this frame.
-    pub(super) fin: bool,
+    pub(crate) fin: bool,
     /// Bytes of the header itself.
-    pub(super) size: usize,
+    pub(crate) size: usize,
     /// Bytes of the payload.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 impl Header {
@@ -25,7 +25,7 @@ impl Header {
 
     /// `None`: there are not enough bytes yet.
     #[inline]
-    pub(super) fn parse(bytes: &[u8]) -> Option<Header> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Header> {
         let (&first, rest) = bytes.split_first()?;
         let (&second, rest) = rest.split_first()?;
         let (size, length) = match second {
@@ -53,7 +53,7 @@ impl Header {
 
 /// A frame from a client. The mask is four zero bytes: allowed, and nothing needs to be masked
 /// then.
-pub(super) fn client_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn client_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match u16::try_from(payload.len()) {
         Ok(length) if length < 126 => frame.push(0x80 | length as u8),
@@ -72,7 +72,7 @@ pub(super) fn client_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An unmasked frame's header, as servers send it.
-pub(super) fn server_header(length: usize, into: &mut Vec<u8>) {
+pub(crate) fn server_header(length: usize, into: &mut Vec<u8>) {
     into.push(0x81);
     match u16::try_from(length) {
         Ok(short) if short < 126 => into.push(short as u8),
@@ -89,7 +89,7 @@ pub(super) fn server_header(length: usize, into: &mut Vec<u8>) {
 
 /// `{"bench":"<tag><number>xxxx…"}`, with `,"<key>":"<client>"` when it is addressed.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(crate) struct Document {
     /// Tells this run's messages from all others.
     tag: [u8; 8],
     size: usize,
@@ -103,14 +103,14 @@ impl Document {
     const DIGITS: usize = 8;
 
     /// The smallest document with this field.
-    pub(super) fn smallest(register: Option<&str>) -> usize {
+    pub(crate) fn smallest(register: Option<&str>) -> usize {
         let plain = Self::OPENING.len() + 8 + Self::DIGITS + Self::CLOSING.len();
         // ,"key":"99999"
         plain + register.map_or(0, |key| key.len() + 11)
     }
 
     /// `size` is at least `smallest`.
-    pub(super) fn new(tag: u32, size: usize, register: Option<String>) -> Self {
+    pub(crate) fn new(tag: u32, size: usize, register: Option<String>) -> Self {
         let mut text = [0; 8];
         text.copy_from_slice(format!("{tag:08x}").as_bytes());
         Document {
@@ -120,13 +120,13 @@ impl Document {
         }
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 
     /// Replaces what is in `into` by the document with this number, addressed to `client` where
     /// there is one.
-    pub(super) fn write(&self, sequence: u32, client: Option<u32>, into: &mut Vec<u8>) {
+    pub(crate) fn write(&self, sequence: u32, client: Option<u32>, into: &mut Vec<u8>) {
         let closing = match (&self.register, client) {
             (Some(key), Some(client)) => format!(r#"","{key}":"{client}"}}"#),
             _ => Self::CLOSING.to_owned(),
@@ -141,7 +141,7 @@ impl Document {
 
     /// The number of the document that `item` is; `None` if it is something else.
     #[inline]
-    pub(super) fn sequence(&self, item: &[u8]) -> Option<u32> {
+    pub(crate) fn sequence(&self, item: &[u8]) -> Option<u32> {
         let place = item.get(Self::OPENING.len()..)?;
         let (tag, rest) = place.split_first_chunk::<8>()?;
         if *tag != self.tag || item.len() != self.size {

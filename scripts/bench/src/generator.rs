@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::clients::Clients;
-use super::plan::{End, Mode, Plan};
-use super::progress::Progress;
-use super::publish::Publisher;
-use super::tally::Tally;
+use crate::clients::Clients;
+use crate::plan::{End, Mode, Plan};
+use crate::progress::Progress;
+use crate::publish::Publisher;
+use crate::tally::Tally;
 
 /// All clients must have had a first message after so long.
 const FIRST_MESSAGE: Duration = Duration::from_secs(15);
@@ -15,14 +15,14 @@ const FIRST_ATTEMPT: Duration = Duration::from_secs(1);
 /// Nothing has arrived for so long, or still not all after the last message: that is the end.
 const LAST_MESSAGE: Duration = Duration::from_secs(15);
 /// How often the progress, and whether there is any, is looked at.
-pub(super) const GLANCE: Duration = Duration::from_millis(100);
+pub(crate) const GLANCE: Duration = Duration::from_millis(100);
 
 /// Clients and publisher together.
 #[derive(Debug)]
-pub(super) struct Generator<'a> {
+pub(crate) struct Generator<'a> {
     plan: &'a Plan,
-    pub(super) clients: Clients,
-    pub(super) tally: Tally,
+    pub(crate) clients: Clients,
+    pub(crate) tally: Tally,
     publisher: Publisher,
     /// The document that goes out next.
     text: Vec<u8>,
@@ -31,16 +31,16 @@ pub(super) struct Generator<'a> {
 
 /// How a part of the run went, beside what the tally has.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// From the first message to the last.
-    pub(super) sending: Duration,
+    pub(crate) sending: Duration,
     /// From the first message to the last delivery.
-    pub(super) whole: Duration,
+    pub(crate) whole: Duration,
 }
 
 impl<'a> Generator<'a> {
     /// With clients that are connected.
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: &'a Plan,
         clients: Clients,
         tally: Tally,
@@ -58,7 +58,7 @@ impl<'a> Generator<'a> {
 
     /// Publishes until one message has reached every client: some servers let clients in a little
     /// before they listen for them. What is lost here does not count.
-    pub(super) fn first_message(&mut self) -> Result<(), String> {
+    pub(crate) fn first_message(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         let mut attempts = 0;
         while begun.elapsed() < FIRST_MESSAGE {
@@ -135,7 +135,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Publishes until the end, then waits for what is missing.
-    pub(super) fn push(&mut self, end: End, what: &str) -> Result<Part, String> {
+    pub(crate) fn push(&mut self, end: End, what: &str) -> Result<Part, String> {
         let first = self.begin(match self.plan.target.register {
             Some(_) => self.plan.clients,
             None => 1,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Counts times in buckets whose width grows with the time: at most 0.8 % wide, of any size.
 #[derive(Debug)]
-pub(super) struct Histogram {
+pub(crate) struct Histogram {
     counts: Vec<u64>,
     total: u64,
     max: u64,
@@ -14,7 +14,7 @@ impl Histogram {
     /// Buckets for each doubling, as a power of two.
     const BITS: u32 = 7;
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let highest = Self::bucket(u64::MAX);
         Histogram {
             counts: vec![0; highest + 1],
@@ -36,7 +36,7 @@ impl Histogram {
     }
 
     #[inline]
-    pub(super) fn record(&mut self, nanoseconds: u64) {
+    pub(crate) fn record(&mut self, nanoseconds: u64) {
         self.counts[Self::bucket(nanoseconds)] += 1;
         self.total += 1;
         self.max = self.max.max(nanoseconds);
@@ -44,7 +44,7 @@ impl Histogram {
 
     /// The time that `share` (0 to 1) of all recorded ones do not exceed; `None` where nothing is
     /// recorded.
-    pub(super) fn quantile(&self, share: f64) -> Option<Duration> {
+    pub(crate) fn quantile(&self, share: f64) -> Option<Duration> {
         let rank = ((self.total as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
         for (bucket, count) in self.counts.iter().enumerate() {
@@ -57,7 +57,7 @@ impl Histogram {
     }
 
     /// The longest recorded time; `None` where nothing is recorded.
-    pub(super) fn max(&self) -> Option<Duration> {
+    pub(crate) fn max(&self) -> Option<Duration> {
         (self.total > 0).then(|| Duration::from_nanos(self.max))
     }
 }

@@ -1,26 +1,31 @@
-//! The system calls of `udpush bench` that std lacks, in safe wrappers.
-//!
-//! Called by `cli/bench` alone; nothing in the server depends on them.
+//! Every system call that `std` lacks, in safe wrappers.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{
+    self, AddressFamily, Backlog, MsgFlags, SockFlag, SockType, SockaddrStorage, connect,
+    setsockopt, socket, sockopt,
+};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
+
+/// As udpush has it: every server's clients may come at once.
+const BACKLOG: i32 = 4096;
 
 /// Begins a connection without waiting for it. The socket stays non-blocking. `true`: it is
 /// established already, as on loopback it nearly always is.
 ///
 /// # Errors
 /// When there is no way to the address, or no descriptor or port left.
-pub fn start_connecting(to: SocketAddr) -> io::Result<(TcpStream, bool)> {
+pub(crate) fn start_connecting(to: SocketAddr) -> io::Result<(TcpStream, bool)> {
     let family = if to.is_ipv4() {
         AddressFamily::Inet
     } else {
@@ -36,13 +41,84 @@ pub fn start_connecting(to: SocketAddr) -> io::Result<(TcpStream, bool)> {
     Ok((TcpStream::from(socket), established))
 }
 
+/// Sends what the socket takes of `bytes` now, and says how many that was.
+///
+/// # Errors
+/// `WouldBlock` when it takes nothing now; whatever else ends a connection. Never SIGPIPE.
+pub(crate) fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        let sent = socket::send(socket.as_raw_fd(), bytes, flags);
+        if sent != Err(Errno::EINTR) {
+            return Ok(sent?);
+        }
+    }
+}
+
+/// Receives what the socket holds now, at most a buffer full; 0 at the end of a stream.
+///
+/// # Errors
+/// `WouldBlock` when it holds nothing now; whatever else ends a connection.
+pub(crate) fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let received = socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT);
+        if received != Err(Errno::EINTR) {
+            return Ok(received?);
+        }
+    }
+}
+
+/// Prepares a listener so that every connection inherits what udpush's have: no delay (Nagle), and
+/// `send_buffer` bytes at most in the kernel. A long backlog, too.
+///
+/// # Errors
+/// When this is no listener.
+pub(crate) fn prepare_listener(listener: &TcpListener, send_buffer: usize) -> io::Result<()> {
+    setsockopt(listener, sockopt::TcpNoDelay, &true)?;
+    setsockopt(listener, sockopt::SndBuf, &send_buffer)?;
+    // Listening again changes nothing but the backlog.
+    socket::listen(listener, Backlog::new(BACKLOG)?)?;
+    Ok(())
+}
+
+/// Gives a UDP socket the largest receive buffer up to `wanted` bytes that the kernel grants.
+///
+/// # Errors
+/// When this is no socket.
+pub(crate) fn enlarge_receive_buffer(socket: &UdpSocket, wanted: usize) -> io::Result<()> {
+    // Only a privileged process may go beyond the sysctl.
+    if setsockopt(socket, sockopt::RcvBufForce, &wanted).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &wanted)?;
+    }
+    Ok(())
+}
+
+/// Raises the limit of open descriptors as far as this process may, at most to `wanted`, and says
+/// where it is now.
+///
+/// # Errors
+/// When the limit cannot be read.
+pub(crate) fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft >= wanted {
+        return Ok(soft);
+    }
+    // A privileged process may raise the hard limit, too.
+    if hard < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
+        return Ok(wanted);
+    }
+    let soft = hard.min(wanted);
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
+    Ok(soft)
+}
+
 /// The processor time that a process has used since it started, user and system, of all its
 /// threads, the ended ones included. Nanoseconds, where `/proc/PID/stat` counts in hundredths of a
 /// second.
 ///
 /// # Errors
 /// When there is no such process.
-pub fn processor_time(pid: u32) -> io::Result<Duration> {
+pub(crate) fn processor_time(pid: u32) -> io::Result<Duration> {
     // The clock's number has no room for more (PID_MAX_LIMIT is 2^22).
     let pid = i32::try_from(pid).ok().filter(|&pid| pid <= 1 << 22);
     let pid = pid.ok_or(io::ErrorKind::NotFound)?;
@@ -54,7 +130,7 @@ pub fn processor_time(pid: u32) -> io::Result<Duration> {
 ///
 /// # Errors
 /// Never on Linux.
-pub fn own_processor_time() -> io::Result<Duration> {
+pub(crate) fn own_processor_time() -> io::Result<Duration> {
     Ok(Duration::from(clock_gettime(
         ClockId::CLOCK_PROCESS_CPUTIME_ID,
     )?))
@@ -62,17 +138,17 @@ pub fn own_processor_time() -> io::Result<Duration> {
 
 /// What a socket is ready for.
 #[derive(Clone, Copy, Debug)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     /// The number that the socket was registered with.
-    pub token: u64,
+    pub(crate) token: u64,
     /// It hung up or failed: read until the end, short reads prove nothing.
-    pub hung_up: bool,
+    pub(crate) hung_up: bool,
 }
 
 /// Many sockets, one wait. Edge-triggered: one that is reported is read until a read comes back
 /// short.
 #[derive(Debug)]
-pub struct Readable {
+pub(crate) struct Readable {
     epoll: Epoll,
     events: Vec<EpollEvent>,
     found: usize,
@@ -86,7 +162,7 @@ impl Readable {
     ///
     /// # Errors
     /// When the process or the system is out of descriptors.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Readable {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             events: vec![EpollEvent::empty(); Self::BATCH],
@@ -99,7 +175,7 @@ impl Readable {
     ///
     /// # Errors
     /// When the kernel is out of memory or watches (fs.epoll.max_user_watches).
-    pub fn add(&self, socket: impl AsFd, token: u64, writable: bool) -> io::Result<()> {
+    pub(crate) fn add(&self, socket: impl AsFd, token: u64, writable: bool) -> io::Result<()> {
         let mut interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         if writable {
             interest |= EpollFlags::EPOLLOUT;
@@ -112,7 +188,7 @@ impl Readable {
     ///
     /// # Errors
     /// Never on Linux.
-    pub fn wait(&mut self, timeout: Duration) -> io::Result<usize> {
+    pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<usize> {
         let mut milliseconds = u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX);
         if milliseconds == 0 && !timeout.is_zero() {
             // epoll_wait only knows milliseconds; an epoll descriptor can itself be polled.
@@ -134,7 +210,7 @@ impl Readable {
     }
 
     /// One of those that the last wait found.
-    pub fn get(&self, index: usize) -> Readiness {
+    pub(crate) fn get(&self, index: usize) -> Readiness {
         let event = self.events[index];
         let ended = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         Readiness {

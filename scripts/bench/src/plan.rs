@@ -3,10 +3,10 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use super::clients::{Dialect, Target};
-use super::frames::Document;
-use super::publish::Route;
-use super::{Bench, Via};
+use crate::arguments::{self, Arguments, Via};
+use crate::clients::{Dialect, Target};
+use crate::frames::Document;
+use crate::publish::Route;
 
 /// The NATS subject that is published to and subscribed to.
 const SUBJECT: &str = "udpush.bench";
@@ -15,14 +15,14 @@ const LARGEST: usize = 65_507;
 
 /// When the measured part ends.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     Messages(u32),
     After(Duration),
 }
 
 /// What is done.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// So many messages on their way at a time.
     InFlight(u32),
     /// So many messages a second.
@@ -35,20 +35,20 @@ pub(super) enum Mode {
 
 /// What is going to be measured.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) target: Target,
-    pub(super) route: Route,
-    pub(super) clients: u32,
-    pub(super) mode: Mode,
-    pub(super) size: usize,
-    pub(super) end: End,
-    pub(super) warm_up: Duration,
-    pub(super) pid: Option<u32>,
+pub(crate) struct Plan {
+    pub(crate) target: Target,
+    pub(crate) route: Route,
+    pub(crate) clients: u32,
+    pub(crate) mode: Mode,
+    pub(crate) size: usize,
+    pub(crate) end: End,
+    pub(crate) warm_up: Duration,
+    pub(crate) pid: Option<u32>,
 }
 
 /// Why there is no plan.
 #[derive(Debug)]
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     /// The arguments don't go together.
     Arguments(String),
     /// A name can't be resolved.
@@ -56,7 +56,7 @@ pub(super) enum Unusable {
 }
 
 impl Plan {
-    pub(super) fn check(raw: Bench) -> Result<Self, Unusable> {
+    pub(crate) fn check(raw: Arguments) -> Result<Self, Unusable> {
         let smallest = Document::smallest(raw.register.as_deref());
         if !(smallest..=LARGEST).contains(&raw.size) {
             let wrong = format!(
@@ -89,7 +89,7 @@ impl Plan {
                 let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
                 Route::Http {
                     address: resolve(host)?,
-                    path: super::path(if path.is_empty() { "/" } else { path })
+                    path: arguments::path(if path.is_empty() { "/" } else { path })
                         .map_err(Unusable::Arguments)?,
                 }
             }

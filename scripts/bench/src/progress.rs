@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// A line on the terminal, drawn again and again; nothing where standard error is no terminal.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     terminal: bool,
     shown: Option<Instant>,
 }
@@ -14,7 +14,7 @@ impl Progress {
     const EVERY: Duration = Duration::from_millis(100);
     const WIDTH: usize = 30;
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Progress {
             terminal: io::stderr().is_terminal(),
             shown: None,
@@ -22,7 +22,7 @@ impl Progress {
     }
 
     /// `share` is from 0 to 1. `detail` is made only when the line is drawn.
-    pub(super) fn show(&mut self, what: &str, share: f64, detail: impl FnOnce() -> String) {
+    pub(crate) fn show(&mut self, what: &str, share: f64, detail: impl FnOnce() -> String) {
         if !self.terminal
             || self
                 .shown

@@ -10,12 +10,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use crate::os;
-use crate::os::load::Readable;
+use crate::os::{self, Readable};
 
 /// Where messages go in.
 #[derive(Clone, Debug)]
-pub(super) enum Route {
+pub(crate) enum Route {
     /// One datagram each.
     Udp(SocketAddr),
     /// One POST each, on one kept connection, each after the answer to the one before.
@@ -31,9 +30,20 @@ pub(super) enum Route {
     },
 }
 
+impl Route {
+    /// Of the server's intake.
+    pub(crate) fn address(&self) -> SocketAddr {
+        match *self {
+            Route::Udp(address) | Route::Http { address, .. } | Route::Nats { address, .. } => {
+                address
+            }
+        }
+    }
+}
+
 /// A connected publisher.
 #[derive(Debug)]
-pub(super) enum Publisher {
+pub(crate) enum Publisher {
     /// Datagrams.
     Udp(UdpSocket, SocketAddr),
     /// A byte stream.
@@ -42,9 +52,9 @@ pub(super) enum Publisher {
 
 impl Publisher {
     /// The token that it is registered with at `Readable`.
-    pub(super) const TOKEN: u64 = u64::MAX;
+    pub(crate) const TOKEN: u64 = u64::MAX;
 
-    pub(super) fn connect(route: &Route, readable: &Readable) -> Result<Self, String> {
+    pub(crate) fn connect(route: &Route, readable: &Readable) -> Result<Self, String> {
         let watch = |error| format!("cannot watch the publishing socket: {error}");
         match route {
             Route::Udp(address) => {
@@ -75,7 +85,7 @@ impl Publisher {
     }
 
     /// Hands a document over.
-    pub(super) fn publish(&mut self, document: &[u8]) -> Result<(), String> {
+    pub(crate) fn publish(&mut self, document: &[u8]) -> Result<(), String> {
         match self {
             Publisher::Udp(socket, address) => match socket.send(document) {
                 Ok(_) => Ok(()),
@@ -86,7 +96,7 @@ impl Publisher {
     }
 
     /// Its socket has become readable or writable.
-    pub(super) fn ready(&mut self) -> Result<(), String> {
+    pub(crate) fn ready(&mut self) -> Result<(), String> {
         match self {
             Publisher::Udp(socket, address) => {
                 let mut reply = [0; 512];
@@ -108,7 +118,7 @@ impl Publisher {
 
 /// A socket that sends to `address`. Sending waits where the kernel makes it wait, as for every
 /// publisher.
-pub(super) fn udp(address: SocketAddr) -> Result<UdpSocket, String> {
+pub(crate) fn udp(address: SocketAddr) -> Result<UdpSocket, String> {
     let any = match address {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -121,7 +131,7 @@ pub(super) fn udp(address: SocketAddr) -> Result<UdpSocket, String> {
 }
 
 /// One sentence for every way in which a datagram can't be sent.
-pub(super) fn cannot_send(address: SocketAddr, error: &std::io::Error) -> String {
+pub(crate) fn cannot_send(address: SocketAddr, error: &std::io::Error) -> String {
     format!(
         "cannot publish to {address} (udp): {error}; start the server there or name its \
          address with --publish"
@@ -136,7 +146,7 @@ enum Speech {
 
 /// A publisher over TCP.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     stream: TcpStream,
     address: SocketAddr,
     speech: Speech,

@@ -1,16 +1,16 @@
 //! What a client makes of the bytes that came: the answer to its upgrade, frames, the documents in
 //! them.
 
-use super::clients::{Client, Clients, Dialect, State, Target};
-use super::frames::{Document, Header, client_frame};
-use super::tally::Tally;
+use crate::clients::{Client, Clients, Dialect, State, Target};
+use crate::frames::{Document, Header, client_frame};
+use crate::tally::Tally;
 
 /// An answer to an upgrade has no more bytes.
 const LONGEST_HEAD: usize = 16 * 1024;
 
 /// Why a client's bytes are not read any further.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// This one is over.
     Closed(String),
     /// The run is.
@@ -19,18 +19,18 @@ pub(super) enum Ended {
 
 /// One client's turn with what it has received.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
-    pub(super) target: &'a Target,
-    pub(super) document: &'a Document,
-    pub(super) client: u32,
-    pub(super) now: u64,
-    pub(super) tally: &'a mut Tally,
-    pub(super) open: &'a mut usize,
+pub(crate) struct Reader<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) document: &'a Document,
+    pub(crate) client: u32,
+    pub(crate) now: u64,
+    pub(crate) tally: &'a mut Tally,
+    pub(crate) open: &'a mut usize,
 }
 
 impl Reader<'_> {
     /// Takes all whole frames out of `bytes` and returns how many bytes they were.
-    pub(super) fn take(&mut self, client: &mut Client, bytes: &[u8]) -> Result<usize, Ended> {
+    pub(crate) fn take(&mut self, client: &mut Client, bytes: &[u8]) -> Result<usize, Ended> {
         let mut at = 0;
         if client.state == State::Upgrading {
             match self.head(bytes)? {

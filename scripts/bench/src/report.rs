@@ -7,27 +7,27 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::clients::Connected;
-use super::generator::Part;
-use super::histogram::Histogram;
-use super::plan::{Mode, Plan};
-use super::server_stats::{Memory, Server};
-use super::tally::Tally;
+use crate::clients::Connected;
+use crate::generator::Part;
+use crate::histogram::Histogram;
+use crate::plan::{Mode, Plan};
+use crate::server_stats::{Memory, Server};
+use crate::tally::Tally;
 
 /// Processor time, in seconds; `None` where it can't be known.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spent {
-    pub(super) seconds: f64,
-    pub(super) server: Option<f64>,
-    pub(super) own: Option<f64>,
+pub(crate) struct Spent {
+    pub(crate) seconds: f64,
+    pub(crate) server: Option<f64>,
+    pub(crate) own: Option<f64>,
 }
 
 /// Microseconds, as JSON likes them.
 #[derive(Debug, Serialize)]
-pub(super) struct Times {
-    pub(super) p50_us: Option<f64>,
-    pub(super) p99_us: Option<f64>,
-    pub(super) max_us: Option<f64>,
+pub(crate) struct Times {
+    pub(crate) p50_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
+    pub(crate) max_us: Option<f64>,
 }
 
 impl Times {
@@ -43,27 +43,27 @@ impl Times {
 
 /// What publishing showed.
 #[derive(Debug, Serialize)]
-pub(super) struct Pushed {
-    pub(super) messages: u64,
+pub(crate) struct Pushed {
+    pub(crate) messages: u64,
     /// As asked for with --rate.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) asked_per_second: Option<u32>,
-    pub(super) published_per_second: f64,
-    pub(super) deliveries: u64,
+    pub(crate) asked_per_second: Option<u32>,
+    pub(crate) published_per_second: f64,
+    pub(crate) deliveries: u64,
     /// From the first message to the last delivery.
-    pub(super) seconds: f64,
-    pub(super) deliveries_per_second: f64,
-    pub(super) time_to_delivery: Times,
-    pub(super) time_to_last_client: Times,
-    pub(super) lost: u64,
-    pub(super) out_of_order: u64,
-    pub(super) doubled: u64,
-    pub(super) misrouted: u64,
-    pub(super) closed: BTreeMap<String, usize>,
+    pub(crate) seconds: f64,
+    pub(crate) deliveries_per_second: f64,
+    pub(crate) time_to_delivery: Times,
+    pub(crate) time_to_last_client: Times,
+    pub(crate) lost: u64,
+    pub(crate) out_of_order: u64,
+    pub(crate) doubled: u64,
+    pub(crate) misrouted: u64,
+    pub(crate) closed: BTreeMap<String, usize>,
 }
 
 impl Pushed {
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: &Plan,
         tally: &Tally,
         part: Part,
@@ -101,66 +101,66 @@ impl Pushed {
 
 /// What holding clients showed.
 #[derive(Debug, Serialize)]
-pub(super) struct Idle {
-    pub(super) seconds: f64,
-    pub(super) closed: BTreeMap<String, usize>,
+pub(crate) struct Idle {
+    pub(crate) seconds: f64,
+    pub(crate) closed: BTreeMap<String, usize>,
 }
 
 /// What sending flat out showed.
 #[derive(Debug, Serialize)]
-pub(super) struct Intake {
-    pub(super) datagrams: u32,
-    pub(super) seconds: f64,
-    pub(super) datagrams_per_second: f64,
+pub(crate) struct Intake {
+    pub(crate) datagrams: u32,
+    pub(crate) seconds: f64,
+    pub(crate) datagrams_per_second: f64,
     /// By the kernel, at the port; `None` when the port is not on this machine.
-    pub(super) dropped: Option<u64>,
+    pub(crate) dropped: Option<u64>,
 }
 
 /// The server's processes.
 #[derive(Debug, Serialize)]
-pub(super) struct OfServer {
-    pub(super) pids: Vec<u32>,
+pub(crate) struct OfServer {
+    pub(crate) pids: Vec<u32>,
     /// Per cent of one core, over the measured time.
-    pub(super) cpu_percent: Option<f64>,
+    pub(crate) cpu_percent: Option<f64>,
     /// Per delivery, or per datagram where there are no clients.
-    pub(super) cpu_us_per_delivery: Option<f64>,
-    pub(super) memory_before: Memory,
-    pub(super) memory: Memory,
+    pub(crate) cpu_us_per_delivery: Option<f64>,
+    pub(crate) memory_before: Memory,
+    pub(crate) memory: Memory,
     /// What came with the clients, divided by their number.
-    pub(super) pss_bytes_per_client: Option<f64>,
-    pub(super) kernel_stack_bytes_per_client: Option<f64>,
+    pub(crate) pss_bytes_per_client: Option<f64>,
+    pub(crate) kernel_stack_bytes_per_client: Option<f64>,
 }
 
 /// This program's own cost.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct OfGenerator {
-    pub(super) cpu_percent: Option<f64>,
-    pub(super) cpu_us_per_delivery: Option<f64>,
+pub(crate) struct OfGenerator {
+    pub(crate) cpu_percent: Option<f64>,
+    pub(crate) cpu_us_per_delivery: Option<f64>,
 }
 
 /// Everything.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) connect: String,
-    pub(super) publish: String,
-    pub(super) mode: String,
-    pub(super) size: usize,
-    pub(super) registered: bool,
-    pub(super) clients: usize,
-    pub(super) connect_seconds: f64,
-    pub(super) connects_per_second: Option<f64>,
+pub(crate) struct Report {
+    pub(crate) connect: String,
+    pub(crate) publish: String,
+    pub(crate) mode: String,
+    pub(crate) size: usize,
+    pub(crate) registered: bool,
+    pub(crate) clients: usize,
+    pub(crate) connect_seconds: f64,
+    pub(crate) connects_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) pushed: Option<Pushed>,
+    pub(crate) pushed: Option<Pushed>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) idle: Option<Idle>,
+    pub(crate) idle: Option<Idle>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) intake: Option<Intake>,
-    pub(super) server: Option<OfServer>,
-    pub(super) generator: OfGenerator,
+    pub(crate) intake: Option<Intake>,
+    pub(crate) server: Option<OfServer>,
+    pub(crate) generator: OfGenerator,
 }
 
 impl Report {
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: &Plan,
         publish: SocketAddr,
         connected: Connected,
@@ -200,7 +200,7 @@ impl Report {
     }
 
     /// Adds what was spent, and looks at the server's memory as it is now.
-    pub(super) fn finish(&mut self, spent: Spent, deliveries: u64, server: Option<&Server>) {
+    pub(crate) fn finish(&mut self, spent: Spent, deliveries: u64, server: Option<&Server>) {
         // Over less time it says nothing.
         let long = spent.seconds >= 0.1;
         let percent = |time: Option<f64>| long.then_some(time? / spent.seconds * 100.0);
@@ -226,7 +226,7 @@ impl Report {
     }
 
     /// One sentence when not all is well.
-    pub(super) fn shortcoming(&self) -> Option<String> {
+    pub(crate) fn shortcoming(&self) -> Option<String> {
         if let Some(Intake {
             dropped: Some(dropped @ 1..),
             datagrams,

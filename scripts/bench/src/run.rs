@@ -3,17 +3,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::clients::{Clients, Connected};
-use super::frames::Document;
-use super::generator::{GLANCE, Generator};
-use super::plan::{End, Mode, Plan};
-use super::progress::Progress;
-use super::publish::{Route, cannot_send, udp};
-use super::report::{Idle, Intake, Pushed, Report, Spent};
-use super::server_stats::{Server, Table, udp_port};
-use super::tally::Tally;
+use crate::clients::{Clients, Connected};
+use crate::frames::Document;
+use crate::generator::{GLANCE, Generator};
 use crate::os;
-use crate::os::load;
+use crate::plan::{End, Mode, Plan};
+use crate::progress::Progress;
+use crate::publish::{cannot_send, udp};
+use crate::report::{Idle, Intake, Pushed, Report, Spent};
+use crate::server_stats::{Server, Table, udp_port};
+use crate::tally::Tally;
 
 /// What still waits at a port is waited for no longer than this.
 const LAST_DATAGRAM: Duration = Duration::from_secs(15);
@@ -21,10 +20,8 @@ const LAST_DATAGRAM: Duration = Duration::from_secs(15);
 const OTHER_FILES: u64 = 64;
 
 /// Does what the plan says.
-pub(super) fn run(plan: &Plan) -> Result<Report, String> {
-    let publish = match plan.route {
-        Route::Udp(address) | Route::Http { address, .. } | Route::Nats { address, .. } => address,
-    };
+pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
+    let publish = plan.route.address();
     let (address, table) = match plan.mode {
         Mode::Intake(_) => (publish, Table::Udp),
         _ => (plan.target.address, Table::Tcp),
@@ -106,7 +103,7 @@ struct Meter {
 impl Meter {
     fn start(server: Option<&Server>) -> Self {
         Meter {
-            own: load::own_processor_time().ok(),
+            own: os::own_processor_time().ok(),
             server: server.and_then(Server::processor_time),
             begun: Instant::now(),
         }
@@ -120,7 +117,7 @@ impl Meter {
         Spent {
             seconds,
             server: difference(server.and_then(Server::processor_time), self.server),
-            own: difference(load::own_processor_time().ok(), self.own),
+            own: difference(os::own_processor_time().ok(), self.own),
         }
     }
 }

@@ -5,14 +5,14 @@ use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::os::load;
+use crate::os;
 
 /// Linux gives each thread so much kernel stack on 64-bit machines.
 const KERNEL_STACK: u64 = 16 * 1024;
 
 /// A protocol's table of sockets.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Table {
+pub(crate) enum Table {
     /// /proc/net/tcp and tcp6: the listening ones.
     Tcp,
     /// /proc/net/udp and udp6.
@@ -62,15 +62,15 @@ fn sockets(table: Table) -> Vec<Socket> {
 
 /// What a UDP port's sockets tell.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct UdpPort {
+pub(crate) struct UdpPort {
     /// Bytes that wait to be read.
-    pub(super) waiting: u64,
+    pub(crate) waiting: u64,
     /// Datagrams that the kernel dropped because the buffer was full, since the sockets exist.
-    pub(super) drops: u64,
+    pub(crate) drops: u64,
 }
 
 /// `None` when no socket of this machine has the port.
-pub(super) fn udp_port(port: u16) -> Option<UdpPort> {
+pub(crate) fn udp_port(port: u16) -> Option<UdpPort> {
     let of_port = sockets(Table::Udp)
         .into_iter()
         .filter(|socket| socket.port == port);
@@ -85,23 +85,23 @@ pub(super) fn udp_port(port: u16) -> Option<UdpPort> {
 
 /// The server's memory.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// Proportional set size: memory shared between processes counts in parts.
-    pub(super) pss_bytes: u64,
-    pub(super) rss_bytes: u64,
-    pub(super) threads: u64,
-    pub(super) kernel_stack_bytes: u64,
+    pub(crate) pss_bytes: u64,
+    pub(crate) rss_bytes: u64,
+    pub(crate) threads: u64,
+    pub(crate) kernel_stack_bytes: u64,
 }
 
 /// The server's processes.
 #[derive(Clone, Debug)]
-pub(super) struct Server {
-    pub(super) pids: Vec<u32>,
+pub(crate) struct Server {
+    pub(crate) pids: Vec<u32>,
 }
 
 impl Server {
     /// This process and those that it has started.
-    pub(super) fn with_pid(pid: u32) -> Result<Self, String> {
+    pub(crate) fn with_pid(pid: u32) -> Result<Self, String> {
         let server = Server {
             pids: with_children(BTreeSet::from([pid])),
         };
@@ -114,7 +114,7 @@ impl Server {
     }
 
     /// Whoever has a socket on this port, where `address` is this machine's; with their children.
-    pub(super) fn find(address: SocketAddr, table: Table) -> Option<Self> {
+    pub(crate) fn find(address: SocketAddr, table: Table) -> Option<Self> {
         // Only an address of this machine can be bound.
         UdpSocket::bind((address.ip(), 0)).ok()?;
         let ours = |socket: &Socket| {
@@ -139,12 +139,12 @@ impl Server {
     }
 
     /// All that they have used so far; `None` when one of them is gone.
-    pub(super) fn processor_time(&self) -> Option<Duration> {
-        let times = self.pids.iter().map(|&pid| load::processor_time(pid).ok());
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        let times = self.pids.iter().map(|&pid| os::processor_time(pid).ok());
         times.sum()
     }
 
-    pub(super) fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> Memory {
         let mut sum = Memory::default();
         for pid in &self.pids {
             let rollup =

@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
-use super::histogram::Histogram;
+use crate::histogram::Histogram;
 
 /// What one client has had, by the sequence numbers of the messages.
 #[derive(Debug, Default)]
-pub(super) struct Received {
+pub(crate) struct Received {
     /// The number expected next.
     next: u32,
     /// Ranges that were skipped, oldest first: lost, unless they still come.
@@ -32,7 +32,7 @@ impl Received {
     const SKIPPED: usize = 1024;
 
     /// Expects `next` from here on.
-    pub(super) fn expect(&mut self, next: u32) {
+    pub(crate) fn expect(&mut self, next: u32) {
         self.next = next;
         self.skipped.clear();
     }
@@ -84,20 +84,20 @@ struct Flight {
 
 /// Sums over the part of the run that is measured.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) messages: u64,
+pub(crate) struct Counts {
+    pub(crate) messages: u64,
     /// Deliveries that should happen.
-    pub(super) expected: u64,
-    pub(super) deliveries: u64,
-    pub(super) out_of_order: u64,
-    pub(super) doubled: u64,
+    pub(crate) expected: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) out_of_order: u64,
+    pub(crate) doubled: u64,
     /// Messages that arrived at a client that they were not addressed to.
-    pub(super) misrouted: u64,
+    pub(crate) misrouted: u64,
 }
 
 /// All messages of a run. Times are nanoseconds since the run's beginning.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     ring: Vec<Flight>,
     /// The number of the next message.
     next: u32,
@@ -108,11 +108,11 @@ pub(super) struct Tally {
     in_flight: u32,
     /// How far apart the numbers of two messages to the same client are.
     step: u32,
-    pub(super) counts: Counts,
-    pub(super) to_delivery: Histogram,
-    pub(super) to_last: Histogram,
+    pub(crate) counts: Counts,
+    pub(crate) to_delivery: Histogram,
+    pub(crate) to_last: Histogram,
     /// When something was last delivered.
-    pub(super) moved_at: u64,
+    pub(crate) moved_at: u64,
     /// When the newest of those that have arrived everywhere was sent.
     finished: u64,
 }
@@ -128,7 +128,7 @@ impl Tally {
     /// for as long: it is lost.
     const OVERTAKEN: Duration = Duration::from_millis(200);
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Tally {
             ring: vec![Flight::default(); Self::RING],
             // 0 is what an unused place of the ring says.
@@ -147,7 +147,7 @@ impl Tally {
 
     /// Forgets what has been measured. Messages from before count no more. `step` is 1 when each
     /// message is for every client; else the number of clients, each message being for one of them.
-    pub(super) fn begin(&mut self, step: u32, now: u64) {
+    pub(crate) fn begin(&mut self, step: u32, now: u64) {
         self.step = step;
         self.first = self.next;
         self.oldest = self.next;
@@ -159,22 +159,22 @@ impl Tally {
     }
 
     /// The number of the next message; `None` when there are no more numbers.
-    pub(super) fn next(&self) -> Option<u32> {
+    pub(crate) fn next(&self) -> Option<u32> {
         (self.next < Self::NUMBERS).then_some(self.next)
     }
 
-    pub(super) fn in_flight(&self) -> u32 {
+    pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight
     }
 
     /// The number that `client` should see first from here on.
-    pub(super) fn first_for(&self, client: u32) -> u32 {
+    pub(crate) fn first_for(&self, client: u32) -> u32 {
         let after = self.next % self.step;
         self.next + (client % self.step + self.step - after) % self.step
     }
 
     /// The next message goes out, to `audience` clients.
-    pub(super) fn sent(&mut self, audience: u32, now: u64) {
+    pub(crate) fn sent(&mut self, audience: u32, now: u64) {
         if self.next - self.oldest >= Self::RING as u32 {
             self.give_up_oldest();
         }
@@ -195,7 +195,7 @@ impl Tally {
 
     /// Message `sequence` has arrived at `client`.
     #[inline]
-    pub(super) fn arrived(
+    pub(crate) fn arrived(
         &mut self,
         received: &mut Received,
         client: u32,
@@ -235,7 +235,7 @@ impl Tally {
     }
 
     /// Stops waiting for messages that no longer move. They may still come, and then are not lost.
-    pub(super) fn give_up_stuck(&mut self, now: u64) {
+    pub(crate) fn give_up_stuck(&mut self, now: u64) {
         let waited = |since: u64| Duration::from_nanos(now.saturating_sub(since));
         let all_stuck = waited(self.moved_at) > Self::PATIENCE;
         while self.oldest < self.next {

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::report::{Pushed, Report, Times};
+use crate::report::{Pushed, Report, Times};
 
 impl Report {
     /// Prints it on standard output.
-    pub(super) fn print(&self, json: bool) -> io::Result<()> {
+    pub(crate) fn print(&self, json: bool) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if json {
             serde_json::to_writer(&mut out, self)?;
