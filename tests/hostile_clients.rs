@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::common::{Client, Deadline, Listener, PATIENCE, Server, conversation};
+use crate::common::{Deadline, Listener, PATIENCE, Server, conversation};
 
 #[test]
 fn what_is_no_handshake_gets_an_answer_in_http() {
@@ -80,20 +80,6 @@ fn the_closing_handshake_is_answered_and_logged() {
     server.wait_for_line("client 1 closed: closed by the client: 1001 (0 online)");
     drop(server.connect());
     server.wait_for_line("client 2 closed: gone without a close frame (0 online)");
-}
-
-#[test]
-fn a_client_that_says_nothing_for_two_heartbeats_is_closed() {
-    let mut server = Server::start(&["--heartbeat", "1"]);
-    let mut silent = server.connect();
-    let mut lively = Client::connect(server.clients, "/");
-    // Half a frame and then nothing.
-    silent.send_raw(&[0x81, 0x85, 1, 2]);
-    // Reading answers the pings.
-    let reader = std::thread::spawn(move || lively.text());
-    server.wait_for_line("client 1 closed: no sign of life for 2 s (1 online)");
-    server.push("\"still there\"");
-    assert_eq!(reader.join().unwrap(), "\"still there\"");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod empty;
 mod events;
 mod hostile_clients;
 mod http;
+mod life;
 mod limits;
 mod log_file;
 mod log_lines;

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::time::Duration;
 
 use tungstenite::Error;
 use tungstenite::error::ProtocolError;
+
+use super::beat::Death;
 
 /// The end of a session.
 #[derive(Debug)]
@@ -36,13 +39,20 @@ impl Ending {
         }
     }
 
-    /// A peer that goes away.
-    pub(super) fn lost(error: &io::Error) -> Self {
-        Ending::new(Close::No, format!("connection lost: {error}"))
+    /// A peer that goes away, or one that acknowledged nothing for as long as `patience`: the kernel
+    /// tells of that with one of these errors, depending on what the network said meanwhile.
+    pub(super) fn lost(error: &io::Error, patience: Duration) -> Self {
+        let why = match error.kind() {
+            io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable => Death::Full.why(patience),
+            _ => format!("connection lost: {error}"),
+        };
+        Ending::new(Close::No, why)
     }
 
     /// What a fault of the protocol comes to (RFC 6455 §7.4.1); frames may be of `max_frame` bytes.
-    pub(super) fn of(error: &Error, max_frame: usize) -> Self {
+    pub(super) fn of(error: &Error, max_frame: usize, patience: Duration) -> Self {
         match error {
             Error::Capacity(_) => {
                 let why = format!("its frame is larger than {max_frame} bytes");
@@ -54,7 +64,7 @@ impl Ending {
             }
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
             | Error::ConnectionClosed => Ending::new(Close::No, "gone without a close frame"),
-            Error::Io(error) => Ending::lost(error),
+            Error::Io(error) => Ending::lost(error, patience),
             error => {
                 let why = format!("protocol error: {error}");
                 Ending::new(Close::After(1002, "protocol error"), why)

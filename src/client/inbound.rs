@@ -1,6 +1,7 @@
 //! What a client says: frames, or nothing that matters.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
@@ -21,7 +22,15 @@ const READ_BUFFER: usize = 1024;
 const FRAMES_A_TURN: usize = 32;
 
 /// The reading side of a session.
-pub(super) enum Inbound {
+pub(super) struct Inbound {
+    source: Source,
+    /// What came behind the request is the beginning.
+    has_begun: bool,
+    /// For the log, when the kernel's patience ends.
+    patience: Duration,
+}
+
+enum Source {
     /// Frames.
     WebSocket(Box<WebSocketContext>),
     /// A client of events has said all with its request.
@@ -35,25 +44,40 @@ pub(super) struct Heard {
     pub(super) texts: Vec<tungstenite::Utf8Bytes>,
     /// Bytes of binary frames, which say nothing here.
     pub(super) binary: usize,
-    /// The client sent something: a sign of life.
+    /// A WebSocket client sent something: a sign of life.
     pub(super) anything: bool,
     /// There may be more in the buffer, of which no poll tells.
     pub(super) more: bool,
 }
 
 impl Inbound {
-    /// `rest` is what came behind the request.
-    pub(super) fn new(encoding: Encoding, rest: Vec<u8>) -> Self {
+    /// `rest` is what came behind the request; the client's signs of life may be as far apart as
+    /// `patience`.
+    pub(super) fn new(encoding: Encoding, rest: Vec<u8>, patience: Duration) -> Self {
         if encoding.is_events() {
-            return Inbound::Events;
+            return Inbound {
+                source: Source::Events,
+                has_begun: false,
+                patience,
+            };
         }
+        let has_begun = !rest.is_empty();
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
             .max_message_size(Some(MAX_FRAME))
             .max_frame_size(Some(MAX_FRAME));
         let context = WebSocketContext::from_partially_read(rest, Role::Server, Some(config));
-        Inbound::WebSocket(Box::new(context))
+        Inbound {
+            source: Source::WebSocket(Box::new(context)),
+            has_begun,
+            patience,
+        }
+    }
+
+    /// Whether the first frames came with the request: no poll tells of them.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Takes what has come, without waiting.
@@ -61,14 +85,18 @@ impl Inbound {
     /// # Errors
     /// The end of the session: the client closed it, went away, or broke the protocol.
     pub(super) fn read(&mut self, mailbox: &Mailbox) -> Result<Heard, Ending> {
-        match self {
-            Inbound::WebSocket(context) => read_frames(context, mailbox),
-            Inbound::Events => discard(mailbox),
+        match &mut self.source {
+            Source::WebSocket(context) => read_frames(context, mailbox, self.patience),
+            Source::Events => discard(mailbox, self.patience),
         }
     }
 }
 
-fn read_frames(context: &mut WebSocketContext, mailbox: &Mailbox) -> Result<Heard, Ending> {
+fn read_frames(
+    context: &mut WebSocketContext,
+    mailbox: &Mailbox,
+    patience: Duration,
+) -> Result<Heard, Ending> {
     let mut heard = Heard::default();
     let mut stream = Stream {
         mailbox,
@@ -98,23 +126,23 @@ fn read_frames(context: &mut WebSocketContext, mailbox: &Mailbox) -> Result<Hear
                 heard.more = false;
                 break;
             }
-            Err(error) => return Err(Ending::of(&error, MAX_FRAME)),
+            Err(error) => return Err(Ending::of(&error, MAX_FRAME, patience)),
         }
     }
     heard.anything = stream.received;
     Ok(heard)
 }
 
-fn discard(mailbox: &Mailbox) -> Result<Heard, Ending> {
-    match os::receive_now(mailbox.socket(), &mut [0; 512]) {
+fn discard(mailbox: &Mailbox, patience: Duration) -> Result<Heard, Ending> {
+    let mut discarded = [0; 1024];
+    match os::receive_now(mailbox.socket(), &mut discarded) {
         Ok(0) => Err(Ending::new(Close::No, "closed by the client")),
         Ok(_) => Ok(Heard {
-            anything: true,
             more: true,
             ..Heard::default()
         }),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Heard::default()),
-        Err(error) => Err(Ending::lost(&error)),
+        Err(error) => Err(Ending::lost(&error, patience)),
     }
 }
 

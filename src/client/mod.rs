@@ -11,6 +11,7 @@ pub mod mailbox;
 pub mod parcel;
 pub mod session;
 
+mod beat;
 mod ending;
 mod inbound;
 mod linger;

@@ -5,13 +5,14 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::Level;
 use nix::poll::{PollFd, PollFlags};
 
 use super::accept::Clients;
+use super::beat::Beat;
 use super::census::Presence;
 use super::ending::{Close, Ending};
 use super::handshake::{self, Failure};
@@ -19,14 +20,10 @@ use super::inbound::Inbound;
 use super::linger;
 use super::mailbox::{Dismissal, Mailbox, Progress};
 use super::parcel::Parcel;
-use crate::hub::id::ClientId;
 use crate::hub::membership::{Membership, Replay};
 use crate::logging::{Kind, logged};
 use crate::os;
 use crate::registration::Registration;
-
-/// Groups in which clients are pinged, in each interval.
-const BEAT_GROUPS: u32 = 100;
 
 /// Registrations that a client may send in a second.
 const MAX_REGISTRATIONS: u32 = 20;
@@ -43,8 +40,10 @@ pub(super) fn run(
         Ok(visitor) => match clients.hub.join(mailbox, visitor.wish, visitor.answer) {
             Ok(membership) => {
                 drop(visitor.caller);
-                let heartbeat = clients.hub.heartbeat();
-                let session = Session::new(mailbox, membership, visitor.rest, heartbeat);
+                let beat = Beat::new(membership.client(), clients.hub.heartbeat());
+                let (encoding, patience) = (membership.encoding(), beat.patience());
+                let mut inbound = Inbound::new(encoding, visitor.rest, patience);
+                let session = Session::new(mailbox, membership, &mut inbound, beat);
                 if session.run(peer) {
                     presence.unsettle(mailbox);
                     // Whether all leaves in time or not, this is the end.
@@ -70,15 +69,11 @@ pub(super) fn run(
 struct Session<'a> {
     mailbox: &'a Arc<Mailbox>,
     membership: Membership,
-    inbound: Inbound,
+    inbound: &'a mut Inbound,
+    beat: Beat,
     /// Something may be in the buffer already, of which no poll would tell: at first what came
     /// behind the request.
     more_to_read: bool,
-    heartbeat: Duration,
-    next_beat: Instant,
-    last_sign_of_life: Instant,
-    /// The socket was full when it was last sent to.
-    stalled: bool,
     /// The second in which registrations are counted, and how many there were.
     registrations: (Instant, u32),
     /// The log's reason; at first the only one that nobody gets to write down.
@@ -89,19 +84,20 @@ impl<'a> Session<'a> {
     fn new(
         mailbox: &'a Arc<Mailbox>,
         membership: Membership,
-        rest: Vec<u8>,
-        heartbeat: Duration,
+        inbound: &'a mut Inbound,
+        mut beat: Beat,
     ) -> Self {
         let now = Instant::now();
+        let has_spoken = inbound.has_begun();
+        if has_spoken {
+            beat.heard(now);
+        }
         Session {
             mailbox,
-            more_to_read: !rest.is_empty(),
-            inbound: Inbound::new(membership.encoding(), rest),
-            heartbeat,
-            next_beat: first_beat(membership.client(), heartbeat),
+            more_to_read: has_spoken,
+            inbound,
+            beat,
             membership,
-            last_sign_of_life: now,
-            stalled: false,
             registrations: (now, 0),
             why: "its thread panicked: a bug in udpush".into(),
         }
@@ -141,19 +137,17 @@ impl<'a> Session<'a> {
             let deadline = self.keep_alive()?;
             let (progress, relieved) = self.mailbox.deliver_as_owner();
             let now = Instant::now();
-            if relieved {
-                self.last_sign_of_life = now;
-            }
+            let is_full = matches!(progress, Progress::Stalled);
+            self.beat.sent(is_full, relieved, now);
             self.heed_dismissal()?;
-            self.stalled = matches!(progress, Progress::Stalled);
             let more_to_send = match progress {
                 Progress::Idle => self.replay()?,
                 Progress::Stalled => false,
                 Progress::More => true,
                 Progress::Finished => return Ok(Ending::new(Close::Queued, "closed")),
-                Progress::Broken(error) => return Ok(Ending::lost(&error)),
+                Progress::Broken(error) => return Ok(Ending::lost(&error, self.beat.patience())),
             };
-            let interest = match self.stalled {
+            let interest = match is_full {
                 false => PollFlags::POLLIN,
                 true => PollFlags::POLLIN | PollFlags::POLLOUT,
             };
@@ -165,7 +159,8 @@ impl<'a> Session<'a> {
                 PollFd::new(self.mailbox.waker().as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.mailbox.socket().as_fd(), interest),
             ];
-            os::wait(&mut interests, Some(timeout)).map_err(|error| Ending::lost(&error))?;
+            os::wait(&mut interests, Some(timeout))
+                .map_err(|error| Ending::lost(&error, self.beat.patience()))?;
             if self.more_to_read || os::is_readable(&interests[1]) {
                 self.more_to_read = self.read()?;
             }
@@ -191,32 +186,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Gives a sign of life when it is time, asks for one, and says until when there is nothing to
-    /// do.
+    /// Gives a sign of life when it is time, and says until when there is nothing to do, unless the
+    /// client is gone.
     fn keep_alive(&mut self) -> Result<Instant, Ending> {
         let now = Instant::now();
-        let dead = self.last_sign_of_life + 2 * self.heartbeat;
-        if now >= dead {
-            let seconds = 2 * self.heartbeat.as_secs();
-            let why = format!("no sign of life for {seconds} s");
-            return Err(Ending::new(Close::No, why));
+        // Behind a full socket it would tell nothing.
+        if self.beat.is_due(now) && !self.beat.is_full() {
+            self.membership.beat();
         }
-        if now >= self.next_beat {
-            self.next_beat += self.heartbeat;
-            if self.next_beat <= now {
-                // The machine slept.
-                self.next_beat = now + self.heartbeat;
-            }
-            // Behind a full socket it would tell nothing.
-            if !self.stalled {
-                self.membership.beat();
-                if self.membership.encoding().is_events() {
-                    // It has no pong: as long as the kernel gets its bytes out, it lives.
-                    self.last_sign_of_life = now;
-                }
-            }
-        }
-        Ok(self.next_beat.min(dead))
+        self.beat
+            .deadline(now)
+            .map_err(|death| Ending::new(Close::No, death.why(self.beat.patience())))
     }
 
     /// Posts more of what the client missed, now that its mailbox is empty; true when it did.
@@ -235,7 +215,7 @@ impl<'a> Session<'a> {
     fn read(&mut self) -> Result<bool, Ending> {
         let heard = self.inbound.read(self.mailbox)?;
         if heard.anything {
-            self.last_sign_of_life = Instant::now();
+            self.beat.heard(Instant::now());
         }
         if heard.binary > 0 {
             self.ignore(format_args!("{} binary bytes", heard.binary));
@@ -312,24 +292,6 @@ impl<'a> Session<'a> {
             "client {client} said what says nothing here: {what}"
         );
     }
-}
-
-/// When a client that has just joined gets its first ping: at a moment of the interval that is its
-/// own, so that clients that came together do not all wake together.
-///
-/// They wake in a hundred groups, though: a processor that wakes for one client after another
-/// spends more on waking than on them.
-fn first_beat(client: ClientId, heartbeat: Duration) -> Instant {
-    static START: OnceLock<Instant> = OnceLock::new();
-    // Multiples of the golden ratio leave no gap.
-    let fraction = client.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    let first = heartbeat.mul_f64(fraction as f64 / f64::from(u32::MAX));
-    let start = *START.get_or_init(Instant::now);
-    let moment = Instant::now() + first;
-    let group = (heartbeat / BEAT_GROUPS).as_nanos();
-    // Less than a group, which is less than an hour.
-    let past_group = ((moment - start).as_nanos() % group) as u64;
-    moment - Duration::from_nanos(past_group) + heartbeat / BEAT_GROUPS
 }
 
 impl Drop for Session<'_> {
