@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::common::{Deadline, Listener, PATIENCE, Server, conversation};
+use crate::common::{Listener, PATIENCE, Server, conversation};
 
 #[test]
 fn what_is_no_handshake_gets_an_answer_in_http() {
@@ -83,21 +83,63 @@ fn the_closing_handshake_is_answered_and_logged() {
 }
 
 #[test]
-fn a_flood_of_pings_whose_pongs_nobody_reads_is_closed_at_the_bound() {
-    let mut server = Server::start(&["--heartbeat", "3600", "--queue", "16"]);
+fn a_client_that_sends_without_pause_is_closed_whatever_it_sends() {
+    let mut server = Server::start(&["--heartbeat", "3600"]);
     let mut witness = server.connect();
-    let mut flood = Listener::connect_narrow(server.clients);
-    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
-    ping.extend([b'x'; 125]);
-    // Until the server has closed the connection.
-    let deadline = Deadline::new();
-    while flood.send_raw(&ping) {
-        deadline.check("the end of the connection");
+    let fragments = [
+        &[0x01, 0x80, 0, 0, 0, 0][..],
+        &[0x00, 0x80, 0, 0, 0, 0].repeat(1000),
+    ];
+    let mut binary = vec![0x82, 0xfe, 0x40, 0, 0, 0, 0, 0];
+    binary.extend([0; 16 << 10]);
+    let floods = [
+        ([0x89, 0x80, 0, 0, 0, 0].repeat(1000), "100 frames"),
+        ([0x8a, 0x80, 0, 0, 0, 0].repeat(1000), "100 frames"),
+        ([0x81, 0x81, 0, 0, 0, 0, b'1'].repeat(1000), "100 frames"),
+        ([0x82, 0x81, 0, 0, 0, 0, b'1'].repeat(1000), "100 frames"),
+        (fragments.concat(), "100 frames"),
+        (binary.repeat(20), "65536 bytes"),
+    ];
+    for (client, (flood, bound)) in (2..).zip(floods) {
+        let mut flooder = Listener::connect(server.clients);
+        // The server may be gone before all is out.
+        flooder.send_raw(&flood);
+        let close = loop {
+            match flooder.frame() {
+                // Pongs to what was within the bound.
+                (0x8a, _) => {}
+                (0x88, close) => break close,
+                (other, _) => panic!("neither pong nor close: {other:x}"),
+            }
+        };
+        assert_eq!(close[..2], 1008u16.to_be_bytes());
+        server.wait_for_line(&format!(
+            "client {client} closed: more than {bound} a second (1 online)"
+        ));
+        server.push("1");
+        assert_eq!(witness.text(), "1");
     }
-    let line = server.wait_for_line("client 2 closed: too slow: ");
-    assert!(line.ends_with(" (1 online)"), "{line}");
+}
+
+#[test]
+fn a_client_of_events_that_sends_without_pause_is_closed() {
+    let mut server = Server::start(&["--heartbeat", "3600"]);
+    let request = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
+    let said = conversation(server.clients, [&request[..], &[b'x'; 300_000]].concat());
+    assert!(said.contains(": 1008 too many "), "{said}");
+    server.wait_for_line("client 1 closed: more than ");
+}
+
+#[test]
+fn a_hundred_pings_at_once_are_answered() {
+    let server = Server::start(&["--heartbeat", "3600"]);
+    let mut client = Listener::connect(server.clients);
+    assert!(client.send_raw(&[0x89, 0x80, 0, 0, 0, 0].repeat(100)));
+    for _ in 0..100 {
+        assert_eq!(client.frame(), (0x8a, Vec::new()));
+    }
     server.push("1");
-    assert_eq!(witness.text(), "1");
+    assert_eq!(client.text(), Ok("1".to_owned()));
 }
 
 #[test]

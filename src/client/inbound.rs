@@ -1,7 +1,7 @@
 //! What a client says: frames, or nothing that matters.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
@@ -9,6 +9,7 @@ use tungstenite::{Error, Message};
 use super::encoding::Encoding;
 use super::ending::{Close, Ending};
 use super::mailbox::Mailbox;
+use super::meter::Meter;
 use super::parcel::Parcel;
 use crate::os;
 
@@ -24,6 +25,7 @@ const FRAMES_A_TURN: usize = 32;
 /// The reading side of a session.
 pub(super) struct Inbound {
     source: Source,
+    meter: Meter,
     /// What came behind the request is the beginning.
     has_begun: bool,
     /// For the log, when the kernel's patience ends.
@@ -57,11 +59,16 @@ impl Inbound {
         if encoding.is_events() {
             return Inbound {
                 source: Source::Events,
+                meter: Meter::of_bytes(),
                 has_begun: false,
                 patience,
             };
         }
+        let mut meter = Meter::of_frames();
         let has_begun = !rest.is_empty();
+        if has_begun {
+            meter.count(&rest, Instant::now());
+        }
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -70,6 +77,7 @@ impl Inbound {
         let context = WebSocketContext::from_partially_read(rest, Role::Server, Some(config));
         Inbound {
             source: Source::WebSocket(Box::new(context)),
+            meter,
             has_begun,
             patience,
         }
@@ -83,23 +91,40 @@ impl Inbound {
     /// Takes what has come, without waiting.
     ///
     /// # Errors
-    /// The end of the session: the client closed it, went away, or broke the protocol.
+    /// The end of the session: the client closed it, went away, sent too much, or broke the
+    /// protocol.
     pub(super) fn read(&mut self, mailbox: &Mailbox) -> Result<Heard, Ending> {
-        match &mut self.source {
-            Source::WebSocket(context) => read_frames(context, mailbox, self.patience),
-            Source::Events => discard(mailbox, self.patience),
+        let (meter, patience) = (&mut self.meter, self.patience);
+        let outcome = match &mut self.source {
+            Source::WebSocket(context) => read_frames(context, meter, mailbox, patience),
+            Source::Events => discard(meter, mailbox, patience),
+        };
+        // Before whatever it is too much of.
+        match self.meter.excess() {
+            Some(excess) => Err(Ending::new(
+                Close::After(1008, excess.reason()),
+                excess.why(),
+            )),
+            None => outcome,
         }
+    }
+
+    /// What is left of it when the session is over.
+    pub(super) fn into_meter(self) -> Meter {
+        self.meter
     }
 }
 
 fn read_frames(
     context: &mut WebSocketContext,
+    meter: &mut Meter,
     mailbox: &Mailbox,
     patience: Duration,
 ) -> Result<Heard, Ending> {
     let mut heard = Heard::default();
     let mut stream = Stream {
         mailbox,
+        meter,
         received: false,
         drained: false,
         closing: false,
@@ -133,14 +158,17 @@ fn read_frames(
     Ok(heard)
 }
 
-fn discard(mailbox: &Mailbox, patience: Duration) -> Result<Heard, Ending> {
+fn discard(meter: &mut Meter, mailbox: &Mailbox, patience: Duration) -> Result<Heard, Ending> {
     let mut discarded = [0; 1024];
     match os::receive_now(mailbox.socket(), &mut discarded) {
         Ok(0) => Err(Ending::new(Close::No, "closed by the client")),
-        Ok(_) => Ok(Heard {
-            more: true,
-            ..Heard::default()
-        }),
+        Ok(count) => {
+            meter.count(&discarded[..count], Instant::now());
+            Ok(Heard {
+                more: true,
+                ..Heard::default()
+            })
+        }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Heard::default()),
         Err(error) => Err(Ending::lost(&error, patience)),
     }
@@ -150,6 +178,7 @@ fn discard(mailbox: &Mailbox, patience: Duration) -> Result<Heard, Ending> {
 /// into the mailbox, as all bytes for the socket go through it.
 struct Stream<'a> {
     mailbox: &'a Mailbox,
+    meter: &'a mut Meter,
     received: bool,
     /// The socket gave less than there was room for: it is empty, and if not, poll tells.
     drained: bool,
@@ -158,10 +187,13 @@ struct Stream<'a> {
 
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.drained {
+        if self.drained || self.meter.excess().is_some() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let count = os::receive_now(self.mailbox.socket(), buffer)?;
+        if count > 0 && !self.meter.count(&buffer[..count], Instant::now()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         self.received |= count > 0;
         self.drained = count > 0 && count < buffer.len();
         Ok(count)

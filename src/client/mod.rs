@@ -15,3 +15,4 @@ mod beat;
 mod ending;
 mod inbound;
 mod linger;
+mod meter;
