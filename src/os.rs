@@ -6,11 +6,10 @@ pub mod machine;
 
 use std::array;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::poll::{self, PollFd, PollFlags, PollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -20,6 +19,7 @@ use nix::sys::socket::{
     self, Backlog, ControlMessageOwned, MsgFlags, MultiHeaders, Shutdown, SockaddrStorage,
     getsockopt, setsockopt, sockopt,
 };
+use nix::{cmsg_space, getsockopt_impl, libc, sockopt_impl};
 
 /// Connections that the kernel completes and keeps until they are accepted: std's 128 are too few
 /// when every page reconnects at once.
@@ -241,6 +241,41 @@ pub fn enlarge_receive_buffer(socket: &UdpSocket, wanted: usize) -> io::Result<u
         setsockopt(socket, sockopt::RcvBuf, &wanted)?;
     }
     Ok(getsockopt(socket, sockopt::RcvBuf)? / 2)
+}
+
+sockopt_impl!(
+    /// The first part of `struct tcp_info`, as Linux has had it since 4.6: `tcpi_notsent_bytes` is the
+    /// last of it here.
+    TcpInfo,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    [u32; 37]
+);
+
+/// How far the bytes have come that a socket took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outgoing {
+    /// So many the peer's system has acknowledged so far.
+    pub acknowledged: u64,
+    /// So many the peer's system has no room for, or the network.
+    pub unsent: u32,
+}
+
+/// How far the bytes have come that this socket took; nowhere, if the kernel cannot tell.
+pub fn outgoing(socket: &TcpStream) -> Outgoing {
+    let Ok(info) = getsockopt(socket, TcpInfo) else {
+        return Outgoing::default();
+    };
+    // tcpi_bytes_acked is one number of 64 bits.
+    let [low, high] = [info[30].to_ne_bytes(), info[31].to_ne_bytes()];
+    let mut acknowledged = [0; 8];
+    acknowledged[..4].copy_from_slice(&low);
+    acknowledged[4..].copy_from_slice(&high);
+    Outgoing {
+        acknowledged: u64::from_ne_bytes(acknowledged),
+        unsent: info[36],
+    }
 }
 
 /// Prepares a listener so that every connection inherits what a client's socket needs: no delay

@@ -9,6 +9,7 @@
 
 mod bench;
 mod browser;
+mod closing;
 mod command_line;
 mod common;
 mod empty;

@@ -19,6 +19,7 @@ use super::handshake::{self, Failure};
 use super::inbound::Inbound;
 use super::linger;
 use super::mailbox::{Dismissal, Mailbox, Progress};
+use super::meter::Meter;
 use super::parcel::Parcel;
 use crate::hub::membership::{Membership, Replay};
 use crate::logging::{Kind, logged};
@@ -47,7 +48,7 @@ pub(super) fn run(
                 if session.run(peer) {
                     presence.unsettle(mailbox);
                     // Whether all leaves in time or not, this is the end.
-                    let _ = linger::finish(mailbox);
+                    let _ = linger::finish(mailbox, inbound.into_meter());
                 }
                 return;
             }
@@ -60,9 +61,13 @@ pub(super) fn run(
     };
     failure.log(peer);
     if !failure.answer.is_empty() {
+        let meter = match failure.ends_with_close_frame {
+            true => Meter::of_frames(),
+            false => Meter::of_bytes(),
+        };
         mailbox.post_alone(Parcel::answer(failure.answer).and_no_more());
         // A client that does not wait for the answer is gone either way.
-        let _ = linger::finish(mailbox);
+        let _ = linger::finish(mailbox, meter);
     }
 }
 

@@ -129,13 +129,17 @@ impl Client {
         }
     }
 
-    /// The code of the close frame that comes next.
+    /// The code of the close frame that comes next; it is answered.
     pub fn close_code(&mut self) -> u16 {
         let deadline = Deadline::new();
         loop {
             deadline.check("a close frame");
             match self.0.read().expect("a close frame") {
-                Message::Close(frame) => return frame.expect("a code").code.into(),
+                Message::Close(frame) => {
+                    // The answer is queued; a server that is gone already does not need it.
+                    let _ = self.0.flush();
+                    return frame.expect("a code").code.into();
+                }
                 Message::Ping(_) | Message::Text(_) => {}
                 other => panic!("not a close frame: {other:?}"),
             }
@@ -243,6 +247,34 @@ impl Listener {
         let mut payload = vec![0; length];
         self.0.read_exact(&mut payload).expect("a whole frame");
         (header[0], payload)
+    }
+
+    /// Whether the server has ended the stream by now; nothing else has come.
+    pub fn has_ended(&self) -> bool {
+        assert!(self.0.buffer().is_empty());
+        let stream = self.0.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let outcome = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        match outcome {
+            Ok(count) => count == 0,
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                false
+            }
+        }
+    }
+
+    /// Waits until the server has ended the stream; nothing else comes.
+    pub fn wait_for_end(&mut self) {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).expect("an end, not a reset");
+        assert!(rest.is_empty(), "{}", rest.escape_ascii());
+    }
+
+    /// Reads so many bytes and throws them away.
+    pub fn skip(&mut self, count: usize) {
+        self.0.read_exact(&mut vec![0; count]).expect("more frames");
     }
 
     /// The next text, or the code of the close frame.

@@ -21,6 +21,8 @@ const EXCERPT: usize = 100;
 pub struct Failure {
     /// With this the connection is to be closed; nothing where there is nobody to talk to.
     pub answer: Vec<u8>,
+    /// The answer is a WebSocket that is closed at once: the client closes it, too.
+    pub ends_with_close_frame: bool,
     why: String,
     is_refusal: bool,
 }
@@ -38,6 +40,7 @@ impl Failure {
     pub(super) fn silent(why: impl Display) -> Self {
         Failure {
             answer: Vec::new(),
+            ends_with_close_frame: false,
             why: why.to_string(),
             is_refusal: false,
         }
@@ -58,6 +61,7 @@ impl Failure {
     pub(super) fn served(answer: &Answer, why: &str) -> Self {
         Failure {
             answer: answer.bytes(false),
+            ends_with_close_frame: false,
             why: why.to_owned(),
             is_refusal: false,
         }
@@ -67,8 +71,17 @@ impl Failure {
     pub(super) fn refused(answer: Vec<u8>, why: String) -> Self {
         Failure {
             answer,
+            ends_with_close_frame: false,
             why,
             is_refusal: true,
+        }
+    }
+
+    /// The same over a WebSocket: the last of the answer is a close frame.
+    pub(super) fn closed(answer: Vec<u8>, why: String) -> Self {
+        Failure {
+            ends_with_close_frame: true,
+            ..Failure::refused(answer, why)
         }
     }
 
@@ -90,6 +103,7 @@ impl Failure {
         if status.starts_with(['2', '3']) || is_idle {
             return Failure {
                 answer: bytes,
+                ends_with_close_frame: false,
                 why: format!("{request}: {status}"),
                 is_refusal: false,
             };
