@@ -290,7 +290,14 @@ fn memory_for_all_clients_together_is_bounded() {
 
 #[test]
 fn a_history_of_small_documents_takes_no_more_memory_than_it_may() {
-    let server = Server::start(&["--history", "100000000", "--history-bytes", "16777216"]);
+    let server = Server::start(&[
+        "--history",
+        "100000000",
+        "--history-bytes",
+        "16777216",
+        "--heartbeat",
+        "3600",
+    ]);
     let memory = || {
         let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
