@@ -21,7 +21,6 @@ function udpush(url, registration, onMessage) {
   let state = "connecting";
   let socket;
   let id = query.get("since"); // of the last message, hello or heartbeat
-  let toRegister; // what this socket has yet to tell
   let ceiling = SHORTEST;
   let openings = 0;
   let openedAt = Infinity;
@@ -72,7 +71,6 @@ function udpush(url, registration, onMessage) {
     socket = new WebSocket(address.href, "udpush.v1");
     socket.onmessage = ({ data }) => hear(data);
     socket.onclose = ({ code, reason }) => leave(code, reason, FINAL.includes(code));
-    toRegister = null;
     state = "connecting";
     heardAt = Date.now();
     patience = GREETING;
@@ -114,7 +112,6 @@ function udpush(url, registration, onMessage) {
     openedAt = heardAt;
     openings += 1;
     isToldClosed = false;
-    if (toRegister) sendRegistration();
     const calm = openings === 1 ? calmAfterLoading(hello) : 0;
     if (hello.resumed === false) {
       clearTimeout(missed);
@@ -134,10 +131,6 @@ function udpush(url, registration, onMessage) {
     } catch (error) {
       return MINUTE; // no storage
     }
-  }
-
-  function sendRegistration() {
-    socket.send(JSON.stringify(toRegister));
   }
 
   function leave(code, reason, final) {
@@ -190,10 +183,17 @@ function udpush(url, registration, onMessage) {
   };
   link.register = (registration) => {
     if (state === "closed") throw new Error("udpush: the link is closed");
-    toRegister = check(registration);
+    const fields = check(registration);
     for (const key of Array.from(query.keys())) if (!OWN.test(key)) query.delete(key);
-    append(toRegister);
-    if (state === "open") sendRegistration();
+    append(fields);
+    if (state === "open") {
+      socket.send(JSON.stringify(fields));
+    } else if (state === "connecting") {
+      // What is replayed is what the URL registers.
+      socket.onmessage = null;
+      socket.close(1000);
+      connect();
+    }
   };
 
   const wakers = {

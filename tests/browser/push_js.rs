@@ -372,7 +372,9 @@ fn a_link_registers_anew_without_losing_anything() {
     let relay = Relay::start(server.clients);
     let script = "const heard = [], registered = [];
         const link = udpush(`${server}?school_id=1`, {}, (data) => heard.push(data.n));
-        link.addEventListener('registered', ({ detail }) => registered.push(detail.registration));
+        for (const type of ['open', 'registered']) {
+            link.addEventListener(type, ({ detail }) => registered.push(detail.registration));
+        }
         // Before the link is open.
         link.register({ school_id: ['2', '3'] });";
     browser.open(&Page::new(relay.address, script).url());
@@ -399,9 +401,21 @@ fn a_link_registers_anew_without_losing_anything() {
     relay.mend();
     browser.wait_until("heard.length === 4");
     assert_eq!(browser.run("return heard", &[]), json!([1, 3, 5, 6]));
-    let registrations = browser.run("return registered", &[]);
-    let expected = json!([{"school_id": ["2", "3"]}, {"school_id": "4"}]);
-    assert_eq!(registrations, expected);
+    // Another field takes the place of the one in the URL.
+    browser.run("link.register({ room: 7 })", &[]);
+    browser.wait_until("registered.length === 4");
+    server.push(r#"{"n":7,"room":8}"#);
+    push(8, 1);
+    browser.wait_until("heard.length === 5");
+    assert_eq!(browser.run("return heard[4]", &[]), 8);
+    let registrations = browser.run("return registered.map((one) => JSON.stringify(one))", &[]);
+    let expected = [
+        r#"{"school_id":["2","3"]}"#,
+        r#"{"school_id":"4"}"#,
+        r#"{"school_id":["4","5"]}"#,
+        r#"{"room":"7"}"#,
+    ];
+    assert_eq!(registrations, json!(expected));
     browser.run("link.close()", &[]);
     let refused = "try { link.register({}) } catch (error) { return error.message }";
     assert_eq!(browser.run(refused, &[]), "udpush: the link is closed");
