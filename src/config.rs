@@ -2,9 +2,12 @@
 //! [`Config`].
 //!
 //! Each setting has one name everywhere: `--max-clients`, `UDPUSH_MAX_CLIENTS`, `max-clients`.
-//! A flag wins over a variable, a variable over the file.
+//! A flag wins over a variable, a variable over the file, and a value means the same in all three:
+//! the [command line](crate::cli) has all of them read by one parser.
 
+pub mod file;
 mod settings;
+mod values;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
@@ -16,7 +19,7 @@ use log::LevelFilter;
 use crate::client::mailbox::Limits;
 use crate::hub::{self, history::Bounds};
 use crate::logging;
-use crate::registration::{MAX_FIELDS, MAX_NAME_BYTES};
+use crate::registration::MAX_FIELDS;
 use crate::rule::Rule;
 pub use settings::{LogLevel, Settings, UdpReply};
 
@@ -66,19 +69,11 @@ pub struct Config {
 }
 
 impl Settings {
-    /// Adds the file's settings to those that have a higher rank, and checks them all.
+    /// Checks the settings against each other, and gives those that are not set their defaults.
     ///
     /// # Errors
-    /// One sentence that names the file or the setting, and the remedy.
+    /// One sentence that names the setting, and the remedy.
     pub fn check(self) -> Result<Config, String> {
-        let file = match &self.config {
-            None => Settings::default(),
-            Some(path) => Settings::read(path)?,
-        };
-        self.over(file).into_config()
-    }
-
-    fn into_config(self) -> Result<Config, String> {
         let publish = match self.publish {
             None => Publish::Loopback,
             Some(addresses) => Publish::At(addresses),
@@ -92,22 +87,7 @@ impl Settings {
                 "--publish {open} would let every machine publish: name the networks that may, with --publish-from, such as 10.1.0.0/16"
             ));
         }
-        // The command line's parser checks its own ranges; what comes from the file is checked here.
-        let max_clients = in_range("max-clients", self.max_clients, 10_000, 1, MOST_CLIENTS)?;
-        let workers = in_range("workers", self.workers, default_workers(), 1, 256)?;
-        let queue = in_range("queue", self.queue, 4096, 16, 1_000_000)?;
-        let least_bytes = 2 * LARGEST_DOCUMENT as u32;
-        let queue_bytes = in_range(
-            "queue-bytes",
-            self.queue_bytes,
-            1 << 20,
-            least_bytes,
-            1 << 30,
-        )?;
-        let history = in_range("history", self.history, 100_000, 0, 100_000_000)?;
-        let history_bytes = in_range("history-bytes", self.history_bytes, 64 << 20, 0, u64::MAX)?;
-        let heartbeat = in_range("heartbeat", self.heartbeat, 25, 1, 3600)?;
-        let log_max_size = in_range("log-max-size", self.log_max_size, 10 << 20, 4096, u64::MAX)?;
+        let log_max_size = self.log_max_size.unwrap_or(10 << 20);
         let log_file = self.log_file.unwrap_or_else(|| "udpush.log".into());
         let log = if log_file.as_os_str() == "-" {
             logging::Target::Stderr
@@ -121,18 +101,18 @@ impl Settings {
             publish_from,
             udp_reply: self.udp_reply.unwrap_or_default(),
             hub: hub::Settings {
-                max_clients: max_clients as usize,
+                max_clients: self.max_clients.unwrap_or(10_000) as usize,
                 rule: rule(self.route)?,
                 history: Bounds {
-                    messages: history as usize,
-                    bytes: history_bytes as usize,
+                    messages: self.history.unwrap_or(100_000) as usize,
+                    bytes: self.history_bytes.unwrap_or(64 << 20) as usize,
                 },
-                heartbeat: Duration::from_secs(heartbeat.into()),
+                heartbeat: Duration::from_secs(self.heartbeat.unwrap_or(25).into()),
             },
-            workers: workers as usize,
+            workers: self.workers.unwrap_or_else(default_workers) as usize,
             limits: Limits {
-                messages: queue as usize,
-                bytes: queue_bytes as usize,
+                messages: self.queue.unwrap_or(4096) as usize,
+                bytes: self.queue_bytes.unwrap_or(1 << 20) as usize,
             },
             log,
             log_level: self.log_level.unwrap_or_default().into(),
@@ -148,34 +128,15 @@ impl Publish {
     ];
 }
 
-fn in_range<T>(name: &str, value: Option<T>, default: T, least: T, most: T) -> Result<T, String>
-where
-    T: PartialOrd + std::fmt::Display,
-{
-    match value {
-        None => Ok(default),
-        Some(value) if value < least || value > most => Err(format!(
-            "{name} = {value} is out of range: from {least} to {most}"
-        )),
-        Some(value) => Ok(value),
-    }
-}
-
 /// `--route`: the fields that address, or any.
 fn rule(fields: Option<Vec<String>>) -> Result<Rule, String> {
     let Some(fields) = fields else {
         return Ok(Rule::Open);
     };
-    if fields.is_empty() || fields.len() > MAX_FIELDS {
+    if fields.len() > MAX_FIELDS {
         let count = fields.len();
         return Err(format!(
-            "route = {count} fields: name from 1 to {MAX_FIELDS}"
-        ));
-    }
-    let wrong = |field: &&String| field.is_empty() || field.len() > MAX_NAME_BYTES;
-    if let Some(field) = fields.iter().find(wrong) {
-        return Err(format!(
-            "route = {field:?}: a field's name has from 1 to {MAX_NAME_BYTES} bytes"
+            "--route names {count} fields: at most {MAX_FIELDS} are allowed"
         ));
     }
     Ok(Rule::Closed(fields.into_iter().collect()))
@@ -191,14 +152,9 @@ fn default_workers() -> u32 {
 mod tests {
     use super::*;
 
-    fn from_file(text: &str) -> Result<Config, String> {
-        let settings: Settings = toml::from_str(text).map_err(|error| error.to_string())?;
-        settings.into_config()
-    }
-
     #[test]
     fn without_settings_it_is_the_recipe() {
-        let config = Settings::default().into_config().unwrap();
+        let config = Settings::default().check().unwrap();
         assert_eq!(config.listen, "0.0.0.0:6552".parse().unwrap());
         assert_eq!(config.publish, Publish::Loopback);
         assert_eq!(config.hub.max_clients, 10_000);
@@ -206,47 +162,28 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_the_file() {
-        let flags = Settings {
-            queue: Some(100),
+    fn routes_are_as_many_as_a_registration_has_fields() {
+        let route = |count: usize| Settings {
+            route: Some((0..count).map(|field| field.to_string()).collect()),
             ..Settings::default()
         };
-        let file: Settings = toml::from_str("queue = 200\nheartbeat = 5").unwrap();
-        let config = flags.over(file).into_config().unwrap();
-        assert_eq!(config.limits.messages, 100);
-        assert_eq!(config.hub.heartbeat, Duration::from_secs(5));
-    }
-
-    #[test]
-    fn the_file_has_the_same_names_ranges_and_types() {
-        let config = from_file(
-            "listen = '127.0.0.1:0'\npublish = ['127.0.0.1:7000']\nlog-level = 'debug'\nlog-file = '-'",
-        )
-        .unwrap();
-        assert_eq!(config.log_level, LevelFilter::Debug);
-        assert!(
-            from_file("max-client = 5")
-                .unwrap_err()
-                .contains("max-client")
-        );
-        let sentence = from_file("max-clients = 0").unwrap_err();
-        assert_eq!(sentence, "max-clients = 0 is out of range: from 1 to 15000");
-        let sentence = from_file("queue-bytes = 131013").unwrap_err();
-        assert!(sentence.contains("131013 is out of range"), "{sentence}");
-        assert!(from_file("queue-bytes = 131014").is_ok());
-        for nothing in ["route = []", "route = ['']"] {
-            let sentence = from_file(nothing).unwrap_err();
-            assert!(sentence.starts_with("route "), "{nothing}: {sentence}");
-        }
-        let rule = from_file("route = ['b', 'a']").unwrap().hub.rule;
-        assert!(rule.addresses("a") && !rule.addresses("c"));
+        assert!(route(16).check().unwrap().hub.rule.addresses("15"));
+        assert!(route(17).check().unwrap_err().contains("at most 16"));
     }
 
     #[test]
     fn an_open_publish_address_needs_the_networks_that_may_use_it() {
-        let sentence = from_file("publish = ['0.0.0.0:6553']").unwrap_err();
+        let open = Settings {
+            publish: Some(vec!["0.0.0.0:6553".parse().unwrap()]),
+            ..Settings::default()
+        };
+        let sentence = open.clone().check().unwrap_err();
         assert!(sentence.contains("--publish-from"), "{sentence}");
-        let config = from_file("publish = ['0.0.0.0:6553']\npublish-from = ['10.0.0.0/8']");
-        assert_eq!(config.unwrap().publish_from.len(), 1);
+        let publish_from = Some(vec!["10.0.0.0/8".parse().unwrap()]);
+        let config = Settings {
+            publish_from,
+            ..open
+        };
+        assert_eq!(config.check().unwrap().publish_from.len(), 1);
     }
 }

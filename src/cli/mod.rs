@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod parse;
 mod serve;
 
 use std::ffi::{OsStr, OsString};
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Settings;
+use parse::Fault;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -21,8 +23,8 @@ Examples:
 Each setting has one name: --max-clients, UDPUSH_MAX_CLIENTS, max-clients = 500 in the file.
 A flag wins over a variable, a variable over the file.
 
-Lists are repeated flags (--route a --route b), commas in a variable (UDPUSH_ROUTE=a,b), and
-arrays in the file (route = [\"a\", \"b\"]).
+Lists are repeated flags (--route a --route b) or have commas (--route a,b, UDPUSH_ROUTE=a,b); in
+the file they are arrays, too (route = [\"a\", \"b\"]). Bytes may be 10485760, 10240K or 10M.
 
 Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 130 a second signal.";
 
@@ -45,7 +47,18 @@ enum Command {
 
 /// Does what the command line says, and tells the process's exit status.
 pub fn run() -> ExitCode {
-    let command_line = CommandLine::parse();
+    let command_line = match parse::parse() {
+        Ok(command_line) => command_line,
+        Err(Fault::Told(text)) => text.exit(),
+        Err(Fault::Usage(sentence)) => {
+            complain(&sentence);
+            return ExitCode::from(WRONG_USAGE);
+        }
+        Err(Fault::File(sentence)) => {
+            complain(&sentence);
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = match command_line.command {
         None => serve::run(command_line.settings, &known_variables()),
         Some(Command::Serve(settings)) => serve::run(settings, &known_variables()),
@@ -54,14 +67,19 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Told) => ExitCode::FAILURE,
         Err(Failure::Untold(reason)) => {
-            #[expect(clippy::print_stderr, reason = "the log may not be there yet")]
-            {
-                eprintln!("udpush: {reason}");
-            }
+            complain(&reason);
             ExitCode::FAILURE
         }
     }
 }
+
+#[expect(clippy::print_stderr, reason = "the log may not be there yet")]
+fn complain(sentence: &str) {
+    eprintln!("udpush: {sentence}");
+}
+
+/// Exit status for what a flag or a variable says.
+const WRONG_USAGE: u8 = 2;
 
 /// What ended a command.
 enum Failure {

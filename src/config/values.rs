@@ -1,0 +1,131 @@
+//! What the value of a setting may be, wherever it comes from: a flag, a variable or the file.
+//!
+//! White space around a value, and around each element of a list, is no part of it. Errors are
+//! whole sentences without the setting's name, which whoever asked knows.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::registration::MAX_NAME_BYTES;
+
+/// Whole numbers from `least` to `most`.
+pub(super) fn number(
+    least: u32,
+    most: u32,
+) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
+    move |text| match text.trim().parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("expected a number from {least} to {most}")),
+    }
+}
+
+/// Bytes from `least` to `most`: a number, or one with K, M or G behind it, for 1,024 of what comes
+/// before.
+pub(super) fn bytes(
+    least: u64,
+    most: u64,
+) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
+    move |text| match parse_bytes(text.trim()) {
+        Some(bytes) if (least..=most).contains(&bytes) => Ok(bytes),
+        _ if most == u64::MAX => Err(format!(
+            "expected a number of bytes from {least} on, such as 10485760 or 10M"
+        )),
+        _ => Err(format!(
+            "expected a number of bytes from {least} to {most}, such as 10485760 or 10M"
+        )),
+    }
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit());
+    let (digits, unit) = text.split_at(end.unwrap_or(text.len()));
+    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// An address with its port. Names are not looked up: which of their addresses was meant?
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = "an IP address and a port, such as 127.0.0.1:6552 or [::1]:6552, are needed";
+    text.trim().parse().map_err(|_| wrong.to_owned())
+}
+
+/// A network, or a single address.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let wrong = "a network such as 10.1.0.0/16, or an address such as 10.1.2.3, is needed";
+    let single = |_| text.parse().map(|address: IpAddr| address.into());
+    text.parse().or_else(single).map_err(|_| wrong.to_owned())
+}
+
+/// The name of a field in a message.
+pub(super) fn field(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() {
+        return Err("a field's name is needed".to_owned());
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return Err(format!("a field's name has at most {MAX_NAME_BYTES} bytes"));
+    }
+    // A name with a quote, a bracket or white space in it is one list that was written in another way.
+    let strange = |letter: char| letter.is_control() || letter.is_whitespace();
+    if name.contains(strange) || name.contains(['"', '\'', '[', ']', '{', '}', ',', ';', ':']) {
+        return Err("a field's name has no white space, quotes, brackets or separators".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_may_have_a_unit() {
+        for (text, expected) in [
+            ("10485760", Some(10 << 20)),
+            (" 10M ", Some(10 << 20)),
+            ("64MiB", Some(64 << 20)),
+            ("512k", Some(512 << 10)),
+            ("1 GB", Some(1 << 30)),
+            ("0", Some(0)),
+            ("10T", None),
+            ("M", None),
+            ("-1", None),
+            ("1.5M", None),
+            ("99999999999G", None),
+        ] {
+            assert_eq!(bytes(0, u64::MAX)(text).ok(), expected, "{text}");
+        }
+        assert!(
+            bytes(4096, u64::MAX)("4095")
+                .unwrap_err()
+                .contains("4096 on")
+        );
+    }
+
+    #[test]
+    fn a_fields_name_is_trimmed_and_nothing_else_is_taken_for_one() {
+        assert_eq!(field(" user_id").unwrap(), "user_id");
+        assert_eq!(field("\u{73ed}\u{7ea7}").unwrap(), "\u{73ed}\u{7ea7}");
+        for wrong in [
+            "",
+            " ",
+            "a b",
+            "a\tb",
+            "[\"a\"]",
+            "'a'",
+            "a;b",
+            "a:b",
+            "a\u{3000}b",
+        ] {
+            assert!(field(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(field(&"x".repeat(65)).is_err());
+    }
+}
