@@ -237,21 +237,3 @@ fn at_a_full_server_an_event_source_is_asked_to_come_back_and_others_get_503() {
     );
     assert_eq!(log.matches(&line).count(), 2, "{log}");
 }
-
-#[test]
-fn curl_that_reads_lives_on_for_as_many_heartbeats_as_there_are() {
-    let server = Server::start(&["--heartbeat", "1"]);
-    let mut curl = Curl::start(&[&format!("http://{}/events", server.clients)]);
-    assert_eq!(curl.event()[0], "event: hello");
-    let mut witness = server.connect_v1("/");
-    witness.json();
-    // It would be closed after two without a sign of life.
-    for _ in 0..5 {
-        assert_eq!(witness.json()["type"], "heartbeat");
-    }
-    server.push("\"still there\"");
-    let deadline = Deadline::new();
-    while !curl.event().contains(&"data: \"still there\"".to_owned()) {
-        deadline.check("what was pushed");
-    }
-}

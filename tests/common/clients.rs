@@ -286,6 +286,19 @@ impl Listener {
         }
     }
 
+    /// The next text, whatever pings come before it.
+    pub fn text_after_pings(&mut self) -> Vec<u8> {
+        let deadline = Deadline::new();
+        loop {
+            deadline.check("a text frame");
+            match self.frame() {
+                (0x81, text) => return text,
+                (0x89, _) => {}
+                (other, _) => panic!("neither text nor ping: {other:x}"),
+            }
+        }
+    }
+
     /// The code of the close frame that comes after whatever else is still to come.
     pub fn close_code(&mut self) -> u16 {
         let deadline = Deadline::new();
