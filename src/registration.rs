@@ -22,7 +22,8 @@ use crate::rule::Rule;
 pub const MAX_BYTES: usize = 4096;
 /// Fields that a registration may have.
 pub const MAX_FIELDS: usize = 16;
-/// Different values that a field may have.
+/// Different values that a registration may have, those of all its fields together: the index has
+/// an entry for each, made and removed under the hub's lock.
 pub const MAX_VALUES: usize = 64;
 /// Bytes that a field's name may have.
 pub const MAX_NAME_BYTES: usize = 64;
@@ -42,8 +43,8 @@ pub struct Registration(Arc<[Field]>);
 pub struct Field {
     /// Its name, at most [`MAX_NAME_BYTES`].
     pub name: Arc<str>,
-    /// The texts of its values, sorted, each once; at most [`MAX_VALUES`] of [`MAX_VALUE_BYTES`]
-    /// each. Where there are none, every message with this field contradicts the client.
+    /// The texts of its values, sorted, each once, of at most [`MAX_VALUE_BYTES`] each. Where there
+    /// are none, every message with this field contradicts the client.
     pub values: Box<[Arc<str>]>,
 }
 
@@ -113,6 +114,7 @@ impl Registration {
             return Err(RegistrationError::TooManyFields(values_of.len()));
         }
         let mut fields = Vec::with_capacity(values_of.len());
+        let mut count = 0;
         for (name, mut values) in values_of {
             if name.len() > MAX_NAME_BYTES {
                 return Err(RegistrationError::NameTooLong {
@@ -122,12 +124,7 @@ impl Registration {
             }
             values.sort_unstable();
             values.dedup();
-            if values.len() > MAX_VALUES {
-                return Err(RegistrationError::TooManyValues {
-                    field: name,
-                    values: values.len(),
-                });
-            }
+            count += values.len();
             if let Some(value) = values.iter().find(|value| value.len() > MAX_VALUE_BYTES) {
                 return Err(RegistrationError::ValueTooLong {
                     field: name,
@@ -138,6 +135,9 @@ impl Registration {
                 name: name.into(),
                 values: values.into_iter().map(Arc::from).collect(),
             });
+        }
+        if count > MAX_VALUES {
+            return Err(RegistrationError::TooManyValues(count));
         }
         Ok(Registration(fields.into()))
     }
@@ -237,12 +237,7 @@ pub enum RegistrationError {
     /// More than [`MAX_FIELDS`].
     TooManyFields(usize),
     /// More than [`MAX_VALUES`].
-    TooManyValues {
-        /// The field's name.
-        field: String,
-        /// Different values that it has.
-        values: usize,
-    },
+    TooManyValues(usize),
     /// More than [`MAX_NAME_BYTES`].
     NameTooLong {
         /// How the name begins.
@@ -312,10 +307,10 @@ impl fmt::Display for RegistrationError {
                     "a registration of {fields} fields, at most {MAX_FIELDS} are allowed"
                 )
             }
-            RegistrationError::TooManyValues { field, values } => {
+            RegistrationError::TooManyValues(values) => {
                 write!(
                     f,
-                    "{field:?} has {values} values, at most {MAX_VALUES} are allowed"
+                    "a registration of {values} values, at most {MAX_VALUES} are allowed"
                 )
             }
             RegistrationError::NameTooLong { field, bytes } => write!(

@@ -111,6 +111,37 @@ fn a_refused_registration_is_told_and_the_former_one_stays() {
 }
 
 #[test]
+fn a_registration_has_64_values_in_all_in_a_frame_and_in_a_url() {
+    let server = Server::start(&[]);
+    let list = |first: u32, end: u32| (first..end).map(|value| value.to_string());
+    let frame = |first, end| {
+        let values: Vec<_> = list(first, end).collect();
+        let (a, b) = values.split_at(32);
+        format!(r#"{{"a":[{}],"b":[{}]}}"#, a.join(","), b.join(","))
+    };
+    let mut client = server.connect_v1("/");
+    client.json();
+    client.say(&frame(100, 164));
+    assert_eq!(client.json()["registration"]["b"][31], "163");
+    client.say(&frame(200, 265));
+    let why = "a registration of 65 values, at most 64 are allowed";
+    assert_eq!(client.json()["error"], why);
+    server.push(r#"{"a":200}"#);
+    server.push(r#"{"b":163}"#);
+    assert_eq!(client.json()["data"]["b"], 163);
+
+    let query = |end: u32| {
+        let values = (0..end).map(|value| format!("{}={value}", value % 7));
+        values.collect::<Vec<_>>().join("&")
+    };
+    let mut client = server.connect_v1(&format!("/?{}", query(64)));
+    assert_eq!(client.json()["type"], "hello");
+    let mut client = server.connect_v1(&format!("/?{}", query(65)));
+    assert_eq!(client.json()["error"], format!("the URL's query: {why}"));
+    assert_eq!(client.close_code(), 1008);
+}
+
+#[test]
 fn frames_that_say_nothing_are_ignored() {
     let mut server = Server::start(&["--log-level", "debug"]);
     let mut client = server.connect();

@@ -151,7 +151,18 @@ fn a_registration_is_bounded() {
     assert!(frame(&values(64)).is_ok());
     assert_eq!(
         frame(&values(65)),
-        refused(r#""a" has 65 values, at most 64 are allowed"#)
+        refused("a registration of 65 values, at most 64 are allowed")
+    );
+    let values = |count: usize| {
+        let values: Vec<_> = (0..count)
+            .map(|value| format!("{}={value}", value % 16))
+            .collect();
+        values.join("&")
+    };
+    assert!(query(&values(64)).is_ok());
+    assert_eq!(
+        query(&values(65)),
+        refused("a registration of 65 values, at most 64 are allowed")
     );
 
     let name = |bytes| format!(r#"{{"{}":1}}"#, "n".repeat(bytes));
