@@ -2,20 +2,27 @@
 //!
 //! Pure. Handshakes read it from the URL's query, sessions from text frames, each on its client's
 //! thread; the hub keeps it. Input is checked here, once, against the bounds below; a
-//! [`Registration`] is always within them.
+//! [`Registration`] is always within them. What the hub's index needs of it is prepared here, too:
+//! the index works under the hub's lock.
 
+mod compact;
 mod query;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
 
 use crate::fields::{self, Value};
 use crate::rule::Rule;
+use compact::Compact;
+pub use compact::{Field, hash};
 
 /// Bytes that a registration may have as it comes: of the frame, or of those parameters of the
 /// query that are fields.
@@ -33,19 +40,15 @@ pub const MAX_VALUE_BYTES: usize = 256;
 /// The fields that a client registered, each with the values of which it wants to hear any.
 ///
 /// Registrations that mean the same are equal: order, repetition, null and the difference between
-/// 2 and `"2"` are gone. Cheap to clone. The default one is empty: it hears everything that the
-/// rule lets it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Registration(Arc<[Field]>);
+/// 2 and `"2"` are gone. Cheap to clone, to compare and to hash. The default one is empty: it hears
+/// everything that the rule lets it.
+#[derive(Clone, Debug)]
+pub struct Registration(Arc<Registered>);
 
-/// One field of a [`Registration`].
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Field {
-    /// Its name, at most [`MAX_NAME_BYTES`].
-    pub name: Arc<str>,
-    /// The texts of its values, sorted, each once, of at most [`MAX_VALUE_BYTES`] each. Where there
-    /// are none, every message with this field contradicts the client.
-    pub values: Box<[Arc<str>]>,
+#[derive(Debug, Default)]
+struct Registered {
+    fields: Compact,
+    hash: u64,
 }
 
 impl Registration {
@@ -88,7 +91,7 @@ impl Registration {
     /// # Errors
     /// When it is past a bound or not to be decoded, or when a key is an array of arrays.
     pub fn from_query(query: &str, rule: &Rule) -> Result<Self, RegistrationError> {
-        let mut values_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut values_of: BTreeMap<String, Vec<Cow<'_, str>>> = BTreeMap::new();
         let mut length = 0;
         for parameter in query::parameters(query) {
             let key = parameter.key()?;
@@ -103,64 +106,112 @@ impl Registration {
             values_of
                 .entry(key.name)
                 .or_default()
-                .push(parameter.value()?);
+                .push(parameter.value()?.into());
         }
         Self::checked(values_of)
     }
 
     /// Applies the bounds.
-    fn checked(values_of: BTreeMap<String, Vec<String>>) -> Result<Self, RegistrationError> {
+    fn checked(
+        mut values_of: BTreeMap<String, Vec<Cow<'_, str>>>,
+    ) -> Result<Self, RegistrationError> {
         if values_of.len() > MAX_FIELDS {
             return Err(RegistrationError::TooManyFields(values_of.len()));
         }
-        let mut fields = Vec::with_capacity(values_of.len());
-        let mut count = 0;
-        for (name, mut values) in values_of {
+        let (mut count, mut text) = (0, 0);
+        for (name, values) in &mut values_of {
             if name.len() > MAX_NAME_BYTES {
                 return Err(RegistrationError::NameTooLong {
-                    field: excerpt(&name),
+                    field: excerpt(name),
                     bytes: name.len(),
                 });
             }
             values.sort_unstable();
             values.dedup();
-            count += values.len();
             if let Some(value) = values.iter().find(|value| value.len() > MAX_VALUE_BYTES) {
                 return Err(RegistrationError::ValueTooLong {
-                    field: name,
+                    field: name.clone(),
                     bytes: value.len(),
                 });
             }
-            fields.push(Field {
-                name: name.into(),
-                values: values.into_iter().map(Arc::from).collect(),
-            });
+            count += values.len();
+            text += name.len() + values.iter().map(|value| value.len()).sum::<usize>();
         }
         if count > MAX_VALUES {
             return Err(RegistrationError::TooManyValues(count));
         }
-        Ok(Registration(fields.into()))
+        if values_of.is_empty() {
+            return Ok(Registration::default());
+        }
+        let mut fields = Compact::with_capacity(values_of.len(), count, text);
+        for (name, values) in &values_of {
+            fields.push(name, values);
+        }
+        Ok(Registration(Arc::new(Registered {
+            hash: fields.hash(),
+            fields,
+        })))
+    }
+
+    /// How the client is told of it; the same as `Serialize`.
+    pub fn to_json(&self) -> Box<RawValue> {
+        // Strings always have a JSON form.
+        serde_json::value::to_raw_value(self).unwrap_or_default()
     }
 
     /// Whether nothing is registered.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.fields.len() == 0
     }
 
     /// The fields, sorted by name; at most [`MAX_FIELDS`].
-    pub fn fields(&self) -> &[Field] {
-        &self.0
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+        self.0.fields.fields()
     }
 
     /// The field of this name.
-    pub fn field(&self, name: &str) -> Option<&Field> {
-        let place = self.0.binary_search_by(|field| (*field.name).cmp(name));
-        place.ok().map(|place| &self.0[place])
+    pub fn field(&self, name: &str) -> Option<Field<'_>> {
+        self.0.fields.find(name)
+    }
+
+    /// How many values all fields have together; at most [`MAX_VALUES`].
+    pub fn value_count(&self) -> usize {
+        self.0.fields.value_count()
+    }
+
+    /// One of the values, counted through all fields.
+    pub fn value(&self, number: usize) -> Option<&str> {
+        self.0.fields.value(number)
+    }
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        static EMPTY: LazyLock<Registration> = LazyLock::new(|| Registration(Arc::default()));
+        EMPTY.clone()
+    }
+}
+
+impl PartialEq for Registration {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other) = (&self.0, &other.0);
+        Arc::ptr_eq(one, other) || one.hash == other.hash && one.fields == other.fields
+    }
+}
+
+impl Eq for Registration {}
+
+impl Hash for Registration {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
     }
 }
 
 /// What a frame says in one field; `None` for null.
-fn values(name: &str, value: Value<'_>) -> Result<Option<Vec<String>>, RegistrationError> {
+fn values<'a>(
+    name: &str,
+    value: Value<'a>,
+) -> Result<Option<Vec<Cow<'a, str>>>, RegistrationError> {
     let elements = match value {
         Value::Null => return Ok(None),
         Value::Array(array) => fields::elements(array).collect(),
@@ -171,7 +222,7 @@ fn values(name: &str, value: Value<'_>) -> Result<Option<Vec<String>>, Registrat
         match element {
             // Equals nothing, as in a message's array.
             Value::Null => {}
-            Value::Text(text) => values.push(text.into_owned()),
+            Value::Text(text) => values.push(text),
             Value::NotText => {
                 return Err(RegistrationError::NotText {
                     field: excerpt(name),
@@ -194,14 +245,12 @@ fn check_length(bytes: usize) -> Result<(), RegistrationError> {
 /// string, none or several are an array of strings.
 impl Serialize for Registration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(self.0.len()))?;
+        let mut object = serializer.serialize_map(Some(self.fields().len()))?;
         for field in self.fields() {
-            match &*field.values {
-                [value] => object.serialize_entry(&*field.name, &**value)?,
-                values => {
-                    let values: Vec<&str> = values.iter().map(|value| &**value).collect();
-                    object.serialize_entry(&*field.name, &values)?;
-                }
+            let values: Vec<&str> = field.values().collect();
+            match values[..] {
+                [value] => object.serialize_entry(field.name, value)?,
+                _ => object.serialize_entry(field.name, &values)?,
             }
         }
         object.end()

@@ -7,10 +7,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 use crate::fields::{self, Value};
-use crate::registration::Registration;
+use crate::registration::{Field, Registration};
 
 /// Which fields of a message address it, and what becomes of a client that did not register them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +50,7 @@ impl Rule {
         match self {
             Rule::Open if registration.is_empty() => Verdict::Hears,
             Rule::Open => {
-                let known = |name: &str| registration.field(name).map(|field| &*field.name);
+                let known = |name: &str| registration.field(name).map(|field| field.name);
                 let addressed = Addressed::read(document, self, known);
                 self.judge(registration, |name| addressed.get(name))
             }
@@ -72,10 +71,10 @@ impl Rule {
         match self {
             Rule::Open => {
                 for field in registration.fields() {
-                    if let Some(values) = values_of(&field.name)
-                        && !values.meet(&field.values)
+                    if let Some(values) = values_of(field.name)
+                        && !values.meet(field)
                     {
-                        return Verdict::Contradicts(&field.name);
+                        return Verdict::Contradicts(field.name);
                     }
                 }
             }
@@ -86,7 +85,7 @@ impl Rule {
                     };
                     match registration.field(name) {
                         None => return Verdict::NotRegistered(name),
-                        Some(field) if !values.meet(&field.values) => {
+                        Some(field) if !values.meet(field) => {
                             return Verdict::Contradicts(name);
                         }
                         Some(_) => {}
@@ -141,14 +140,12 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Whether one of them is among the registered ones, which are sorted.
-    pub(crate) fn meet(&self, registered: &[Arc<str>]) -> bool {
+    /// Whether one of them is among the registered ones.
+    pub(crate) fn meet(&self, registered: Field<'_>) -> bool {
         match self {
-            Values::One(text) => registered
-                .binary_search_by(|value| (**value).cmp(text))
-                .is_ok(),
+            Values::One(text) => registered.has(text),
             // There are at most 64 of the registered ones, but of these as many as a message holds.
-            Values::AnyOf(_) => registered.iter().any(|value| self.contain(value)),
+            Values::AnyOf(_) => registered.values().any(|value| self.contain(value)),
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::events;
 use super::frames;
@@ -12,7 +13,6 @@ use super::mailbox::Mailbox;
 use super::parcel::{Layout, Parcel};
 use crate::hub::id::{ClientId, MessageId};
 use crate::message::Document;
-use crate::registration::Registration;
 
 /// The subprotocol of pages that want ids (RFC 6455 §1.9).
 pub const SUBPROTOCOL: &str = "udpush.v1";
@@ -46,7 +46,7 @@ pub struct Hello<'a> {
     /// Seconds between heartbeats.
     pub heartbeat: u64,
     /// What the client has registered.
-    pub registration: &'a Registration,
+    pub registration: &'a RawValue,
 }
 
 impl Encoding {
@@ -107,6 +107,9 @@ impl Encoding {
 
     /// What a client is told first; nothing, in plain mode.
     pub fn append_hello(self, bytes: &mut Vec<u8>, hello: &Hello<'_>) {
+        if self == Encoding::Plain {
+            return;
+        }
         let Ok(text) = serde_json::to_string(hello) else {
             // Strings and numbers always have a JSON form.
             return;
@@ -196,7 +199,7 @@ impl Hello<'_> {
         id: MessageId,
         resumed: Option<bool>,
         heartbeat: Duration,
-        registration: &Registration,
+        registration: &RawValue,
     ) -> Hello<'_> {
         Hello {
             client: client.0,
@@ -212,6 +215,7 @@ impl Hello<'_> {
 mod tests {
     use super::*;
     use crate::hub::history::{Bounds, History};
+    use crate::registration::Registration;
 
     fn id() -> MessageId {
         let bounds = Bounds {
@@ -255,7 +259,7 @@ mod tests {
 
     #[test]
     fn hello_says_whether_it_resumed_only_when_asked() {
-        let registration = Registration::default();
+        let registration = Registration::default().to_json();
         let heartbeat = Duration::from_secs(25);
         let mut hello = Hello::new(ClientId(17), id(), None, heartbeat, &registration);
         hello.id = "x-1".to_owned();

@@ -90,19 +90,22 @@ impl Membership {
     /// Replaces what the client registered. From now on it hears by that, and it is told so in the
     /// same step.
     pub fn register(&mut self, registration: Registration) {
+        let told = registration.to_json();
+        let mut shared = registration.clone();
         let mut state = self.hub.lock();
         let id = match self.position {
             Position::Live => {
-                state.routes.register(self.client, registration.clone());
+                shared = state.routes.register(self.client, &registration);
                 state.history.newest()
             }
             Position::After(id) => id,
         };
         let heartbeat = self.hub.settings.heartbeat;
-        let hello = Hello::new(self.client, id, None, heartbeat, &registration);
+        let hello = Hello::new(self.client, id, None, heartbeat, &told);
         self.encoding.post_hello(&self.mailbox, &hello);
         drop(state);
-        self.registration = registration;
+        // What it was before is given up only here, and so is a double of what others share.
+        self.registration = shared;
     }
 
     /// Posts a sign of life. The id that it tells is the newest that the client knows by then: all
@@ -134,8 +137,9 @@ impl Membership {
                 encoding: self.encoding,
             };
             state.replaying.remove(&self.client);
-            let registration = self.registration.clone();
-            state.routes.join(self.client, registration, member);
+            let shared = state.routes.join(self.client, &self.registration, member);
+            drop(state);
+            self.registration = shared;
             self.position = Position::Live;
             return Replay::Done;
         };

@@ -251,6 +251,8 @@ impl Hub {
         wish: Wish,
         mut answer: Vec<u8>,
     ) -> Result<Membership, Refusal> {
+        let registration = wish.registration;
+        let told = registration.to_json();
         let mut state = self.lock();
         if state.stopping {
             return Err(Refusal::Stopping);
@@ -268,19 +270,19 @@ impl Hub {
         let start = resumed.flatten().unwrap_or(newest);
         let heartbeat = self.settings.heartbeat;
         let asked = resumed.map(|since| since.is_some());
-        let hello = Hello::new(client, start, asked, heartbeat, &wish.registration);
+        let hello = Hello::new(client, start, asked, heartbeat, &told);
         wish.encoding.append_hello(&mut answer, &hello);
         mailbox.post_alone(Parcel::alone(answer, Layout::Whole));
-        let position = if start == newest {
+        let (shared, position) = if start == newest {
             let member = Member {
                 mailbox: Arc::clone(mailbox),
                 encoding: wish.encoding,
             };
-            state.routes.join(client, wish.registration.clone(), member);
-            Position::Live
+            let shared = state.routes.join(client, &registration, member);
+            (shared, Position::Live)
         } else {
             state.replaying.insert(client, Arc::clone(mailbox));
-            Position::After(start)
+            (registration.clone(), Position::After(start))
         };
         let online = state.online();
         drop(state);
@@ -290,7 +292,7 @@ impl Hub {
             client,
             online,
             wish.encoding,
-            wish.registration,
+            shared,
             position,
         ))
     }

@@ -16,6 +16,7 @@
 //! its first group would cost without the index.
 
 mod audience;
+mod postings;
 #[cfg(test)]
 mod property;
 mod set;
@@ -29,10 +30,10 @@ use std::sync::Arc;
 
 use crate::hub::id::ClientId;
 use crate::registration::Registration;
-use crate::rule::{Addressed, Rule, Verdict};
+use crate::rule::{Addressed, Rule, Values, Verdict};
 pub use audience::Audience;
 use audience::Roster;
-use set::{GroupIndex, Set};
+use set::{Found, GroupIndex, Set};
 use trim::trim_map;
 
 /// The index; see the module. `M` is what the hub keeps for a client: cheap to clone, as each is in
@@ -48,7 +49,7 @@ pub struct Routes<M> {
     group_of: HashMap<Registration, GroupIndex>,
     sets: HashMap<FieldSet, Set<M>>,
     /// The fields that anybody registered or `--route` names: a message is read for these only.
-    fields: HashMap<Arc<str>, Interest>,
+    fields: HashMap<Box<str>, Interest>,
     newest_field: u64,
 }
 
@@ -101,31 +102,43 @@ impl<M: Clone> Routes<M> {
         };
         if let Rule::Closed(names) = routes.rule.clone() {
             for name in names {
-                routes.take_interest(&name.into());
+                routes.take_interest(&name);
             }
         }
         routes
     }
 
     /// Lets a client in, with what it registered so far. One that is in already leaves first.
-    pub fn join(&mut self, client: ClientId, registration: Registration, member: M) {
+    ///
+    /// Returns the registration that all who registered the same share: to be kept instead of one's
+    /// own. What is given up then is dropped by whoever keeps it, and not here, under a lock.
+    pub fn join(
+        &mut self,
+        client: ClientId,
+        registration: &Registration,
+        member: M,
+    ) -> Registration {
         self.leave(client);
         let in_everyone = self.everyone.add(client, member.clone());
-        self.seat(client, registration, member, in_everyone);
+        self.seat(client, registration, member, in_everyone)
     }
 
     /// Replaces what a client registered. One that is not in, or not any more, stays out.
-    pub fn register(&mut self, client: ClientId, registration: Registration) {
+    ///
+    /// Returns what [`join`](Self::join) does.
+    pub fn register(&mut self, client: ClientId, registration: &Registration) -> Registration {
         let Some(seat) = self.clients.get(&client).copied() else {
-            return;
+            return registration.clone();
         };
         let group = &self.groups[seat.group];
-        if group.registration == registration {
-            return;
+        if group.registration == *registration {
+            return group.registration.clone();
         }
         let member = group.roster.members()[seat.in_group].clone();
+        // The new seat first: what both registrations need is not given up in between.
+        let shared = self.seat(client, registration, member, seat.in_everyone);
         self.vacate(seat);
-        self.seat(client, registration, member, seat.in_everyone);
+        shared
     }
 
     /// Lets a client out; does nothing for one that is not in.
@@ -146,18 +159,24 @@ impl<M: Clone> Routes<M> {
     fn seat(
         &mut self,
         client: ClientId,
-        registration: Registration,
+        registration: &Registration,
         member: M,
         in_everyone: usize,
-    ) {
-        let group = match self.group_of.get(&registration) {
+    ) -> Registration {
+        let group = match self.group_of.get(registration) {
             Some(group) => *group,
-            None => self.open_group(registration),
+            None => self.open_group(registration.clone()),
         };
-        let Group { fields, roster, .. } = &mut self.groups[group];
+        let Group {
+            registration,
+            fields,
+            roster,
+            ..
+        } = &mut self.groups[group];
+        let shared = registration.clone();
         let in_group = roster.add(client, member.clone());
-        let fields = Arc::clone(fields);
-        let in_set = self.set(fields).roster.add(client, member);
+        let set = Self::set(&mut self.sets, fields);
+        let in_set = set.roster.add(client, member);
         let seat = Seat {
             group,
             in_everyone,
@@ -165,6 +184,7 @@ impl<M: Clone> Routes<M> {
             in_group,
         };
         self.clients.insert(client, seat);
+        shared
     }
 
     /// Takes a client out of the lists of its group and its set.
@@ -187,10 +207,8 @@ impl<M: Clone> Routes<M> {
     }
 
     fn open_group(&mut self, registration: Registration) -> GroupIndex {
-        let fields = registration.fields().iter();
-        let fields: FieldSet = fields
-            .map(|field| self.take_interest(&field.name))
-            .collect();
+        let fields = registration.fields();
+        let fields: FieldSet = fields.map(|field| self.take_interest(field.name)).collect();
         let group = self.vacant.pop().unwrap_or_else(|| {
             self.groups.push(Group::default());
             self.groups.len() - 1
@@ -200,21 +218,22 @@ impl<M: Clone> Routes<M> {
             Some((shared, _)) => Arc::clone(shared),
             None => fields,
         };
-        let places = self.set(Arc::clone(&fields)).enter(group, &registration);
         self.group_of.insert(registration.clone(), group);
+        let set = Self::set(&mut self.sets, &fields);
         self.groups[group] = Group {
             registration,
             fields,
-            places,
+            places: Box::default(),
             roster: Roster::default(),
         };
+        self.groups[group].places = set.enter(group, &self.groups);
         group
     }
 
     /// The set of these fields, a new one if need be.
-    fn set(&mut self, fields: FieldSet) -> &mut Set<M> {
-        let length = fields.len();
-        self.sets.entry(fields).or_insert_with(|| Set::new(length))
+    fn set<'a>(sets: &'a mut HashMap<FieldSet, Set<M>>, fields: &FieldSet) -> &'a mut Set<M> {
+        let set = sets.entry(Arc::clone(fields));
+        set.or_insert_with(|| Set::new(fields.len()))
     }
 
     fn close_group(&mut self, index: GroupIndex) {
@@ -226,13 +245,18 @@ impl<M: Clone> Routes<M> {
                 self.sets.remove(&group.fields);
                 trim_map(&mut self.sets);
             } else {
-                set.withdraw(&group.registration, &group.places, |moved, place| {
+                let Group {
+                    registration,
+                    places,
+                    ..
+                } = &group;
+                set.withdraw(index, registration, places, |moved, place| {
                     self.groups[moved.group()].places[moved.slot()] = place;
                 });
             }
         }
         for field in group.registration.fields() {
-            self.lose_interest(&field.name);
+            self.lose_interest(field.name);
         }
         self.vacant.push(index);
         if self.group_of.is_empty() {
@@ -241,7 +265,7 @@ impl<M: Clone> Routes<M> {
         }
     }
 
-    fn take_interest(&mut self, name: &Arc<str>) -> FieldId {
+    fn take_interest(&mut self, name: &str) -> FieldId {
         if let Some(interest) = self.fields.get_mut(name) {
             interest.users += 1;
             return interest.field;
@@ -249,7 +273,7 @@ impl<M: Clone> Routes<M> {
         self.newest_field += 1;
         let field = FieldId(self.newest_field);
         self.fields
-            .insert(Arc::clone(name), Interest { field, users: 1 });
+            .insert(name.into(), Interest { field, users: 1 });
         field
     }
 
@@ -318,23 +342,23 @@ impl<M: Clone> Routes<M> {
         addressed: &Addressed<'_, FieldId>,
         audience: &mut Audience<M>,
     ) {
-        let mut shortest = None;
+        let mut shortest: Option<(usize, &Values<'_>, Found<'_>)> = None;
         for (position, field) in fields.iter().enumerate() {
             if let Some(values) = addressed.get(*field) {
-                let length = set.count(position, values);
-                if length == 0 {
+                let found = set.find(position, values, &self.groups);
+                if found.len() == 0 {
                     return;
                 }
-                if shortest.is_none_or(|(_, _, least)| length < least) {
-                    shortest = Some((position, values, length));
+                if shortest.is_none_or(|(_, _, least)| found.len() < least.len()) {
+                    shortest = Some((position, values, found));
                 }
             }
         }
-        let Some((looked_up, values, length)) = shortest else {
+        let Some((looked_up, values, found)) = shortest else {
             audience.push(&set.roster);
             return;
         };
-        set.candidates(looked_up, values, length, |candidate| {
+        set.candidates(looked_up, values, found, &self.groups, |candidate| {
             let group = &self.groups[candidate];
             let registered = group.registration.fields();
             let mut others = fields.iter().zip(registered).enumerate();
@@ -342,7 +366,7 @@ impl<M: Clone> Routes<M> {
                 position == looked_up
                     || addressed
                         .get(*field)
-                        .is_none_or(|values| values.meet(&registered.values))
+                        .is_none_or(|values| values.meet(registered))
             });
             if hears {
                 audience.push(&group.roster);

@@ -216,7 +216,7 @@ mod tests {
                 mailbox: Arc::clone(&mailbox),
                 encoding: Encoding::Plain,
             };
-            routes.join(ClientId(client), Registration::default(), member);
+            routes.join(ClientId(client), &Registration::default(), member);
         }
         let mut round = Round::default();
         round.add(routes.audience("1"));

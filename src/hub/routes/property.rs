@@ -214,7 +214,7 @@ impl Routes<u64> {
             ] {
                 assert_eq!(roster.iter().nth(place), Some((*client, &client.0)));
             }
-            set.assert_entered(seat.group, &group.registration, &group.places);
+            set.assert_entered(seat.group, &self.groups);
         }
         let clients = self.clients.len();
         assert_eq!(self.everyone.members().len(), clients);
@@ -278,7 +278,8 @@ fn run_world(seed: u64) -> usize {
             1..=2 => {
                 let (client, frame) = (random.pick(&clients), random.frame());
                 if let Ok(Some(registration)) = Registration::from_frame(&frame, &rule) {
-                    routes.register(ClientId(client), registration);
+                    let shared = routes.register(ClientId(client), &registration);
+                    assert_eq!(shared, registration);
                 }
                 let frame = serde_json::from_str(&frame).unwrap_or_default();
                 if let Some(registered) = registers(&frame, is_closed) {
@@ -291,7 +292,7 @@ fn run_world(seed: u64) -> usize {
             let client = step * 100 + known.len() as u64;
             let (query, object) = random.query();
             let registration = Registration::from_query(&query, &rule).unwrap();
-            routes.join(ClientId(client), registration, client);
+            routes.join(ClientId(client), &registration, client);
             let object =
                 registers(&object, is_closed).unwrap_or_else(|| Value::Object(Default::default()));
             known.insert(client, object);

@@ -1,73 +1,104 @@
 //! The groups that registered the same fields: per field a table from value to groups.
+//!
+//! A table holds no texts, only their hashes, which came with the registrations: what it compares
+//! is the registration of a group in the list. So entering and withdrawing a value costs two looks
+//! into a table, and a table that grows or shrinks looks at nothing but itself.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::Arc;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
+use super::Group;
 use super::audience::Roster;
-use super::trim::{trim_list, trim_map};
-use crate::registration::Registration;
+use super::postings::{Posting, Postings};
+use super::trim::trim_table;
+use crate::registration::{self, Registration};
 use crate::rule::Values;
 
 /// A place in the list of all groups.
 pub(super) type GroupIndex = usize;
 
-/// Looks up groups by their values.
+/// Looks up groups by their values; told the list of all groups, since that has the texts.
 ///
 /// Fields go by their position: the order is that of a registration, the same in all its groups.
 #[derive(Debug)]
 pub(super) struct Set<M> {
-    /// One for each field. Their keys are a registration's own texts, shared with it.
-    tables: Box<[HashMap<Arc<str>, Vec<Posting>>]>,
+    /// One for each field.
+    tables: Box<[HashTable<List>]>,
     /// All clients of all its groups.
     pub(super) roster: Roster<M>,
 }
 
-/// One group in one value's list; small, as there is one for each registered value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Posting {
-    group: u32,
-    slot: u16,
+/// The groups that registered one value, at least one.
+#[derive(Debug)]
+struct List {
+    hash: u64,
+    postings: Postings,
 }
 
-impl Posting {
-    /// The group.
-    pub(super) fn group(self) -> GroupIndex {
-        self.group as GroupIndex
+impl List {
+    /// The value, as its first group has it.
+    fn value<'a, M>(&self, groups: &'a [Group<M>]) -> Option<&'a str> {
+        let posting = self.postings.as_slice().first()?;
+        groups[posting.group()].registration.value(posting.slot())
     }
 
-    /// Which of the group's values it is, counted through all its fields.
-    pub(super) fn slot(self) -> usize {
-        self.slot.into()
+    fn is_of<M>(&self, hash: u64, value: &str, groups: &[Group<M>]) -> bool {
+        self.hash == hash && self.value(groups) == Some(value)
     }
+}
+
+/// What a set has of a message's values in one field.
+#[derive(Clone, Copy)]
+pub(super) enum Found<'a> {
+    /// The message has one value: its list.
+    List(&'a [Posting]),
+    /// Several: how many postings their lists have together.
+    Lists(usize),
+}
+
+impl Found<'_> {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Found::List(list) => list.len(),
+            Found::Lists(count) => count,
+        }
+    }
+}
+
+fn look_up<'a, M>(table: &'a HashTable<List>, text: &str, groups: &[Group<M>]) -> Option<&'a List> {
+    let hash = registration::hash(text);
+    table.find(hash, |list| list.is_of(hash, text, groups))
 }
 
 impl<M> Set<M> {
     /// Without groups.
     pub(super) fn new(fields: usize) -> Self {
         Set {
-            tables: (0..fields).map(|_| HashMap::new()).collect(),
+            tables: (0..fields).map(|_| HashTable::new()).collect(),
             roster: Roster::default(),
         }
     }
 
-    /// Enters a group into the tables, and returns where: for each of its values, counted through
-    /// all fields, the place in that value's list.
-    pub(super) fn enter(&mut self, group: GroupIndex, registration: &Registration) -> Box<[u32]> {
-        let mut places = Vec::new();
+    /// Enters a group of the list into the tables, and returns where: for each of its values,
+    /// counted through all fields, the place in that value's list.
+    pub(super) fn enter(&mut self, group: GroupIndex, groups: &[Group<M>]) -> Box<[u32]> {
+        let registration = &groups[group].registration;
+        let mut places = Vec::with_capacity(registration.value_count());
         for (table, field) in self.tables.iter_mut().zip(registration.fields()) {
-            for value in &field.values {
-                let posting = Posting {
-                    // Each group has a client, each client a descriptor: far fewer than 2^32.
-                    group: group as u32,
-                    // At most 16 fields of 64 values.
-                    slot: places.len() as u16,
+            for (value, hash) in field.values().zip(field.hashes()) {
+                let posting = Posting::new(group, places.len());
+                let is_of = |list: &List| list.is_of(hash, value, groups);
+                let place = match table.entry(hash, is_of, |list| list.hash) {
+                    Entry::Occupied(mut list) => list.get_mut().postings.push(posting),
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(List {
+                            hash,
+                            postings: Postings::One(posting),
+                        });
+                        0
+                    }
                 };
-                // Most values are one group's own: room for no more.
-                let list = table.entry(Arc::clone(value));
-                let list = list.or_insert_with(|| Vec::with_capacity(1));
-                places.push(list.len() as u32);
-                list.push(posting);
+                places.push(place);
             }
         }
         places.into()
@@ -77,79 +108,93 @@ impl<M> Set<M> {
     /// told of those and their new places.
     pub(super) fn withdraw(
         &mut self,
+        group: GroupIndex,
         registration: &Registration,
         places: &[u32],
         mut moved: impl FnMut(Posting, u32),
     ) {
-        let mut places = places.iter();
+        let mut places = places.iter().enumerate();
         for (table, field) in self.tables.iter_mut().zip(registration.fields()) {
-            for (value, place) in field.values.iter().zip(&mut places) {
-                let Entry::Occupied(mut entry) = table.entry(Arc::clone(value)) else {
+            for (hash, (slot, place)) in field.hashes().zip(&mut places) {
+                let posting = Posting::new(group, slot);
+                let has_it = |list: &List| {
+                    list.hash == hash
+                        && list.postings.as_slice().get(*place as usize) == Some(&posting)
+                };
+                let Ok(mut list) = table.find_entry(hash, has_it) else {
                     continue;
                 };
-                let list = entry.get_mut();
-                list.swap_remove(*place as usize);
-                if let Some(last) = list.get(*place as usize) {
-                    moved(*last, *place);
-                }
-                trim_list(list);
-                if list.is_empty() {
-                    entry.remove();
+                let Some(last) = list.get_mut().postings.swap_remove(*place) else {
+                    list.remove();
+                    continue;
+                };
+                if last != posting {
+                    moved(last, *place);
                 }
             }
-            trim_map(table);
+            trim_table(table, |list| list.hash);
         }
     }
 
-    /// How many postings the lists of these values have together.
-    pub(super) fn count(&self, field: usize, values: &Values<'_>) -> usize {
+    /// Looks these values up.
+    pub(super) fn find(&self, field: usize, values: &Values<'_>, groups: &[Group<M>]) -> Found<'_> {
+        if let Values::One(text) = values {
+            let list = look_up(&self.tables[field], text, groups);
+            return Found::List(list.map_or(&[], |list| list.postings.as_slice()));
+        }
         let mut count = 0;
-        self.lists(field, values, |list| count += list.len());
-        count
+        self.lists(field, values, groups, |list| count += list.len());
+        Found::Lists(count)
     }
 
-    /// The groups in the lists of these values, each once. `count` is what [`Set::count`] said.
+    /// The groups that registered any of these values, each once. `found` is what [`Set::find`]
+    /// said.
     pub(super) fn candidates(
         &self,
         field: usize,
         values: &Values<'_>,
-        count: usize,
-        mut found: impl FnMut(GroupIndex),
+        found: Found<'_>,
+        groups: &[Group<M>],
+        mut candidate: impl FnMut(GroupIndex),
     ) {
-        if let Values::One(_) = values {
-            self.lists(field, values, |list| {
-                list.iter().for_each(|posting| found(posting.group()));
-            });
-            return;
-        }
+        let count = match found {
+            Found::List(list) => {
+                list.iter().for_each(|posting| candidate(posting.group()));
+                return;
+            }
+            Found::Lists(count) => count,
+        };
         // A group that registered several of the values is in several of the lists.
-        let mut groups = Vec::with_capacity(count);
-        self.lists(field, values, |list| {
-            groups.extend(list.iter().map(|posting| posting.group()));
+        let mut candidates = Vec::with_capacity(count);
+        self.lists(field, values, groups, |list| {
+            candidates.extend(list.iter().map(|posting| posting.group()));
         });
-        groups.sort_unstable();
-        groups.dedup();
-        groups.into_iter().for_each(found);
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.into_iter().for_each(candidate);
     }
 
-    fn lists(&self, field: usize, values: &Values<'_>, mut found: impl FnMut(&[Posting])) {
+    /// Finds the lists of several values.
+    fn lists(
+        &self,
+        field: usize,
+        values: &Values<'_>,
+        groups: &[Group<M>],
+        mut found: impl FnMut(&[Posting]),
+    ) {
         let table = &self.tables[field];
         match values {
-            Values::One(text) => {
-                if let Some(list) = table.get(&**text) {
-                    found(list);
-                }
-            }
             Values::AnyOf(texts) if texts.len() <= table.len() => {
-                for list in texts.iter().filter_map(|text| table.get(&**text)) {
-                    found(list);
+                for list in texts.iter().filter_map(|text| look_up(table, text, groups)) {
+                    found(list.postings.as_slice());
                 }
             }
             // A message may name thousands of values, and there may be many small sets.
-            Values::AnyOf(_) => {
-                for (value, list) in table {
-                    if values.contain(value) {
-                        found(list);
+            _ => {
+                let is_named = |value| values.contain(value);
+                for list in table {
+                    if list.value(groups).is_some_and(is_named) {
+                        found(list.postings.as_slice());
                     }
                 }
             }
@@ -161,32 +206,34 @@ impl<M> Set<M> {
 impl<M> Set<M> {
     /// Room in all its lists.
     pub(super) fn capacity(&self) -> usize {
-        let lists = self.tables.iter().flat_map(HashMap::values);
-        let tables = self.tables.iter().map(HashMap::capacity);
-        tables.chain(lists.map(Vec::capacity)).sum::<usize>() + self.roster.capacity()
+        let lists = self.tables.iter().flatten();
+        let tables = self.tables.iter().map(HashTable::capacity);
+        let lists = lists.map(|list| list.postings.capacity());
+        tables.chain(lists).sum::<usize>() + self.roster.capacity()
     }
 
     /// Postings in all its lists; none of them may be empty.
     pub(super) fn postings(&self) -> usize {
-        let lists = self.tables.iter().flat_map(HashMap::values);
+        let lists = self.tables.iter().flatten();
         lists
-            .inspect(|list| assert!(!list.is_empty()))
-            .map(Vec::len)
+            .map(|list| list.postings.as_slice().len())
+            .inspect(|length| assert!(*length > 0))
             .sum()
     }
 
     /// Whether a group is where its places say.
-    pub(super) fn assert_entered(
-        &self,
-        group: GroupIndex,
-        registration: &Registration,
-        places: &[u32],
-    ) {
+    pub(super) fn assert_entered(&self, group: GroupIndex, groups: &[Group<M>]) {
+        let Group {
+            registration,
+            places,
+            ..
+        } = &groups[group];
         let mut slot = 0;
         for (table, field) in self.tables.iter().zip(registration.fields()) {
-            for value in &field.values {
-                let posting = table[value][places[slot] as usize];
-                assert_eq!((posting.group(), posting.slot()), (group, slot));
+            for (value, hash) in field.values().zip(field.hashes()) {
+                let list = table.find(hash, |list| list.is_of(hash, value, groups));
+                let posting = list.unwrap().postings.as_slice()[places[slot] as usize];
+                assert_eq!(posting, Posting::new(group, slot));
                 slot += 1;
             }
         }

@@ -9,7 +9,7 @@ fn routes(rule: Rule, registrations: &[&str]) -> Routes<u64> {
     let mut routes = Routes::new(rule);
     for (client, registration) in (1..).zip(registrations) {
         let registration = registered(&routes, registration);
-        routes.join(ClientId(client), registration, client);
+        routes.join(ClientId(client), &registration, client);
     }
     routes
 }
@@ -22,7 +22,7 @@ fn registered(routes: &Routes<u64>, frame: &str) -> Registration {
 
 fn register(routes: &mut Routes<u64>, client: u64, frame: &str) {
     let registration = registered(routes, frame);
-    routes.register(ClientId(client), registration);
+    routes.register(ClientId(client), &registration);
 }
 
 fn hears(routes: &Routes<u64>, document: &str) -> Vec<u64> {
@@ -90,7 +90,7 @@ fn with_routes_a_message_is_addressed_even_if_nobody_registered() {
 fn with_routes_no_other_field_addresses_even_if_it_was_registered() {
     let mut routes = routes(closed(&["school_id"]), &["{}"]);
     let read_otherwise = Registration::from_frame(r#"{"a":1}"#, &Rule::Open);
-    routes.join(ClientId(2), read_otherwise.unwrap().unwrap(), 2);
+    routes.join(ClientId(2), &read_otherwise.unwrap().unwrap(), 2);
     assert_eq!(hears(&routes, r#"{"a":2}"#), [1, 2]);
 }
 
@@ -211,7 +211,7 @@ fn a_client_that_has_left_is_gone_and_cannot_register() {
 #[test]
 fn a_client_that_joins_twice_is_in_once() {
     let mut routes = routes(Rule::Open, &[r#"{"a":1}"#]);
-    routes.join(ClientId(1), Registration::default(), 7);
+    routes.join(ClientId(1), &Registration::default(), 7);
     assert_eq!(hears(&routes, r#"{"a":2}"#), [7]);
     assert_eq!(routes.len(), 1);
 }
@@ -223,7 +223,7 @@ fn an_audience_outlives_what_becomes_of_its_clients() {
     let everyone = routes.everyone();
     routes.leave(ClientId(1));
     register(&mut routes, 2, "{}");
-    routes.join(ClientId(4), Registration::default(), 4);
+    routes.join(ClientId(4), &Registration::default(), 4);
     let mut heard: Vec<u64> = before.iter().copied().collect();
     heard.sort_unstable();
     assert_eq!(heard, [1, 2, 3]);
@@ -253,7 +253,7 @@ fn hundreds_of_sets_of_fields_are_no_trouble() {
     for client in 0..600 {
         let frame = format!(r#"{{"field{client}":1,"all":{}}}"#, client % 2);
         let registration = registered(&routes, &frame);
-        routes.join(ClientId(client), registration, client);
+        routes.join(ClientId(client), &registration, client);
     }
     assert_eq!(routes.sets.len(), 600);
     assert_eq!(hears(&routes, r#"{"field7":2}"#).len(), 599);
@@ -354,7 +354,7 @@ fn a_crowd_that_has_left_leaves_no_memory_behind() {
     for client in 2..2000 {
         let frame = format!(r#"{{"user":["all",{client}]}}"#);
         let registration = registered(&routes, &frame);
-        routes.join(ClientId(client), registration, client);
+        routes.join(ClientId(client), &registration, client);
     }
     for client in 2..2000 {
         routes.leave(ClientId(client));

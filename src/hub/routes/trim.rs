@@ -4,10 +4,19 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use hashbrown::HashTable;
+
 /// To be called after taking something out.
 pub(super) fn trim_map<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
     if map.len() * 4 < map.capacity() {
         map.shrink_to(map.len() * 2);
+    }
+}
+
+/// To be called after taking something out.
+pub(super) fn trim_table<T>(table: &mut HashTable<T>, hash_of: impl Fn(&T) -> u64) {
+    if table.len() * 4 < table.capacity() {
+        table.shrink_to(table.len() * 2, hash_of);
     }
 }
 

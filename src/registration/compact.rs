@@ -1,0 +1,142 @@
+//! How a registration is kept: in three pieces of memory, however many values it has, and with a
+//! hash of each. It comes and goes quickly, a thousand times a second where visitors will have it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::sync::LazyLock;
+
+/// Sorted fields with sorted values.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Compact {
+    /// All names and values, one after another.
+    text: String,
+    fields: Vec<Names>,
+    values: Vec<Value>,
+}
+
+/// One field: where its name and its values are.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Names {
+    name: Range<u16>,
+    values: Range<u16>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Value {
+    hash: u64,
+    text: Range<u16>,
+}
+
+/// One field of a [`Registration`](super::Registration).
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// Its name.
+    pub name: &'a str,
+    text: &'a str,
+    values: &'a [Value],
+}
+
+/// A value's hash, which nobody outside can foresee.
+pub fn hash(value: &str) -> u64 {
+    KEYS.hash_one(value)
+}
+
+static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+impl Compact {
+    /// With room for so many fields, values and bytes of their names and texts.
+    pub(super) fn with_capacity(fields: usize, values: usize, text: usize) -> Self {
+        Compact {
+            text: String::with_capacity(text),
+            fields: Vec::with_capacity(fields),
+            values: Vec::with_capacity(values),
+        }
+    }
+
+    /// Adds a field, the next in the order of names, with its values in theirs. What a registration
+    /// may have as it comes is far less than 64 KiB.
+    pub(super) fn push(&mut self, name: &str, values: &[impl AsRef<str>]) {
+        let first = self.values.len() as u16;
+        let name = self.append(name);
+        for value in values {
+            let hash = hash(value.as_ref());
+            let text = self.append(value.as_ref());
+            self.values.push(Value { hash, text });
+        }
+        let values = first..self.values.len() as u16;
+        self.fields.push(Names { name, values });
+    }
+
+    fn append(&mut self, text: &str) -> Range<u16> {
+        let start = self.text.len() as u16;
+        self.text.push_str(text);
+        start..self.text.len() as u16
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        KEYS.hash_one(self)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// How many values all fields have.
+    pub(super) fn value_count(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+        self.fields.iter().map(|field| self.field(field))
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<Field<'_>> {
+        let name_of = |field: &Names| slice(&self.text, &field.name);
+        let place = self
+            .fields
+            .binary_search_by(|field| name_of(field).cmp(name));
+        place.ok().map(|place| self.field(&self.fields[place]))
+    }
+
+    /// One of the values, counted through all fields.
+    pub(super) fn value(&self, number: usize) -> Option<&str> {
+        let value = self.values.get(number)?;
+        Some(slice(&self.text, &value.text))
+    }
+
+    fn field<'a>(&'a self, field: &Names) -> Field<'a> {
+        Field {
+            name: slice(&self.text, &field.name),
+            text: &self.text,
+            values: &self.values[field.values.start.into()..field.values.end.into()],
+        }
+    }
+}
+
+impl<'a> Field<'a> {
+    /// The texts of its values, sorted, each once. Where there are none, every message with this
+    /// field contradicts the client.
+    pub fn values(self) -> impl ExactSizeIterator<Item = &'a str> {
+        self.values
+            .iter()
+            .map(move |value| slice(self.text, &value.text))
+    }
+
+    /// The [hashes](hash) of its values, in the same order.
+    pub fn hashes(self) -> impl ExactSizeIterator<Item = u64> {
+        self.values.iter().map(|value| value.hash)
+    }
+
+    /// Whether it has this value.
+    pub fn has(self, value: &str) -> bool {
+        let text_of = |value: &Value| slice(self.text, &value.text);
+        let place = self
+            .values
+            .binary_search_by(|other| text_of(other).cmp(value));
+        place.is_ok()
+    }
+}
+
+fn slice<'a>(text: &'a str, range: &Range<u16>) -> &'a str {
+    &text[range.start.into()..range.end.into()]
+}
