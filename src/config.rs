@@ -19,7 +19,7 @@ use log::LevelFilter;
 use crate::client::mailbox::Limits;
 use crate::hub::{self, history::Bounds};
 use crate::logging;
-use crate::registration::MAX_FIELDS;
+use crate::registration::{MAX_FIELDS, budget};
 use crate::rule::Rule;
 pub use settings::{LogLevel, Settings, UdpReply};
 
@@ -103,6 +103,7 @@ impl Settings {
             hub: hub::Settings {
                 max_clients: self.max_clients.unwrap_or(10_000) as usize,
                 rule: rule(self.route)?,
+                registrations: budget::MAX_BYTES,
                 history: Bounds {
                     messages: self.history.unwrap_or(100_000) as usize,
                     bytes: self.history_bytes.unwrap_or(64 << 20) as usize,

@@ -5,6 +5,7 @@
 //! [`Registration`] is always within them. What the hub's index needs of it is prepared here, too:
 //! the index works under the hub's lock.
 
+pub mod budget;
 mod compact;
 mod query;
 #[cfg(test)]
@@ -14,13 +15,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use crate::fields::{self, Value};
 use crate::rule::Rule;
+use budget::Charge;
 use compact::Compact;
 pub use compact::{Field, hash};
 
@@ -49,6 +51,8 @@ pub struct Registration(Arc<Registered>);
 struct Registered {
     fields: Compact,
     hash: u64,
+    /// What it is counted for, from when the hub has taken it.
+    charge: OnceLock<Charge>,
 }
 
 impl Registration {
@@ -150,6 +154,7 @@ impl Registration {
         Ok(Registration(Arc::new(Registered {
             hash: fields.hash(),
             fields,
+            charge: OnceLock::new(),
         })))
     }
 
@@ -321,6 +326,8 @@ pub enum RegistrationError {
         /// As it stands in the query.
         text: String,
     },
+    /// The [`Budget`](budget::Budget) is spent.
+    NoRoom,
 }
 
 impl RegistrationError {
@@ -381,6 +388,9 @@ impl fmt::Display for RegistrationError {
             }
             RegistrationError::NotUtf8 { text } => {
                 write!(f, "{text:?} in the query is not UTF-8")
+            }
+            RegistrationError::NoRoom => {
+                f.write_str("there is no room for more registrations: try again later")
             }
         }
     }

@@ -243,11 +243,8 @@ impl<'a> Session<'a> {
             Err(error) => Err(error),
         };
         self.count_registration()?;
-        match registration {
-            Ok(registration) => {
-                self.membership.register(registration);
-                self.tell_registration();
-            }
+        match registration.and_then(|registration| self.membership.register(registration)) {
+            Ok(()) => self.tell_registration(),
             Err(error) => {
                 logged!(
                     Level::Warn,

@@ -1,12 +1,15 @@
 //! A client's place in the hub, held by its thread: live, or still being told what it missed.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::id::{ClientId, MessageId};
 use super::{Hub, Member};
 use crate::client::encoding::{Encoding, Hello};
 use crate::client::mailbox::Mailbox;
-use crate::registration::Registration;
+use crate::registration::{Registration, RegistrationError};
 use crate::rule::{Rule, Verdict};
 
 /// Dropping it, in a panic too, is leaving.
@@ -89,7 +92,11 @@ impl Membership {
 
     /// Replaces what the client registered. From now on it hears by that, and it is told so in the
     /// same step.
-    pub fn register(&mut self, registration: Registration) {
+    ///
+    /// # Errors
+    /// When there is no room for it; what was registered before stays.
+    pub fn register(&mut self, registration: Registration) -> Result<(), RegistrationError> {
+        let registration = self.hub.admit(registration)?;
         let told = registration.to_json();
         let mut shared = registration.clone();
         let mut state = self.hub.lock();
@@ -106,6 +113,7 @@ impl Membership {
         drop(state);
         // What it was before is given up only here, and so is a double of what others share.
         self.registration = shared;
+        Ok(())
     }
 
     /// Posts a sign of life. The id that it tells is the newest that the client knows by then: all

@@ -20,7 +20,8 @@ use crate::client::encoding::{Encoding, Hello};
 use crate::client::mailbox::{Dismissal, Mailbox};
 use crate::client::parcel::{Layout, Memory, Parcel};
 use crate::message::Document;
-use crate::registration::Registration;
+use crate::registration::budget::Budget;
+use crate::registration::{Registration, RegistrationError};
 use crate::rule::Rule;
 use history::{Bounds, History};
 use id::{ClientId, MessageId};
@@ -63,6 +64,8 @@ pub enum Refusal {
     Full,
     /// The server stops.
     Stopping,
+    /// There is no room for what it registers.
+    NoRoom,
 }
 
 /// What the hub is to keep to.
@@ -72,6 +75,8 @@ pub struct Settings {
     pub max_clients: usize,
     /// Who hears what.
     pub rule: Rule,
+    /// Bytes that all registrations together may take.
+    pub registrations: usize,
     /// What is kept for clients that come back.
     pub history: Bounds,
     /// Seconds between heartbeats, which a client is told.
@@ -98,6 +103,7 @@ pub struct Hub {
     state: Mutex<State>,
     settings: Settings,
     memory: Arc<Memory>,
+    registrations: Arc<Budget>,
     workers: Workers,
 }
 
@@ -124,6 +130,7 @@ impl Hub {
                 newest_client: 0,
                 stopping: false,
             }),
+            registrations: Arc::new(Budget::new(settings.registrations)),
             settings,
             memory,
             workers,
@@ -240,18 +247,29 @@ impl Hub {
         Arc::new(parcel.counted_in(&self.memory))
     }
 
+    /// What is to be registered, counted; where it has no room, what others have registered who
+    /// registered the same.
+    fn admit(&self, registration: Registration) -> Result<Registration, RegistrationError> {
+        let counted = self.registrations.take(&registration);
+        counted
+            .map(|()| registration.clone())
+            .or_else(|full| self.lock().routes.shared(&registration).ok_or(full))
+    }
+
     /// Makes a client a member: what it is told first, `answer` and hello, and its place in the
     /// routes or in the history are one step.
     ///
     /// # Errors
-    /// When there are too many, or the server stops.
+    /// When there are too many, when there is no room for what it registers, or when the server
+    /// stops.
     pub fn join(
         self: &Arc<Self>,
         mailbox: &Arc<Mailbox>,
         wish: Wish,
         mut answer: Vec<u8>,
     ) -> Result<Membership, Refusal> {
-        let registration = wish.registration;
+        let registration = self.admit(wish.registration);
+        let registration = registration.map_err(|_| Refusal::NoRoom)?;
         let told = registration.to_json();
         let mut state = self.lock();
         if state.stopping {

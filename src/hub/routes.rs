@@ -141,6 +141,12 @@ impl<M: Clone> Routes<M> {
         shared
     }
 
+    /// The registration that those share who registered the same, if anybody did.
+    pub fn shared(&self, registration: &Registration) -> Option<Registration> {
+        let (shared, _) = self.group_of.get_key_value(registration)?;
+        Some(shared.clone())
+    }
+
     /// Lets a client out; does nothing for one that is not in.
     pub fn leave(&mut self, client: ClientId) {
         let Some(seat) = self.clients.remove(&client) else {

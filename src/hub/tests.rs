@@ -16,6 +16,7 @@ fn hub(history: usize) -> Arc<Hub> {
     let settings = Settings {
         max_clients: MOST,
         rule: Rule::Open,
+        registrations: usize::MAX,
         history: Bounds {
             messages: history,
             bytes: 1 << 30,
@@ -141,7 +142,7 @@ fn a_registration_in_the_midst_of_a_replay_tells_where_the_replay_is() {
     let mut client = Client::new();
     let mut membership = client.join(&hub, Some(ids[0])).unwrap();
     client.hears();
-    membership.register(Registration::default());
+    membership.register(Registration::default()).unwrap();
     let heard = String::from_utf8_lossy(&client.hears()).into_owned();
     assert!(heard.contains(&format!(r#""{}""#, ids[0])), "{heard}");
 }

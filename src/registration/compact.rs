@@ -86,6 +86,11 @@ impl Compact {
         self.values.len()
     }
 
+    /// Bytes of all names and values.
+    pub(super) fn text_length(&self) -> usize {
+        self.text.len()
+    }
+
     pub(super) fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
         self.fields.iter().map(|field| self.field(field))
     }

@@ -139,6 +139,7 @@ impl Caller {
         let sentence = match refusal {
             Refusal::Full => "As many clients as are allowed are connected: try again later.",
             Refusal::Stopping => "The server stops: try again later.",
+            Refusal::NoRoom => "There is no room for more registrations: try again later.",
         };
         let answer = Answer::new("503 Service Unavailable", sentence)
             .header("Retry-After", "5")

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::*;
+use crate::registration::budget::Budget;
 
 /// Messages, each judged for all clients of the moment.
 const MESSAGES: usize = 100_000;
@@ -262,6 +263,8 @@ fn run_world(seed: u64) -> usize {
         false => Rule::Open,
         true => Rule::Closed(ROUTES.iter().map(|field| field.to_string()).collect()),
     };
+    // Some worlds have no room for all.
+    let budget = Arc::new(Budget::new(random.pick(&[4_000, 8_000, usize::MAX])));
     let mut routes = Routes::new(rule.clone());
     let mut known: BTreeMap<u64, Value> = BTreeMap::new();
     let mut held: Vec<(Audience<u64>, Vec<u64>)> = Vec::new();
@@ -278,6 +281,9 @@ fn run_world(seed: u64) -> usize {
             1..=2 => {
                 let (client, frame) = (random.pick(&clients), random.frame());
                 if let Ok(Some(registration)) = Registration::from_frame(&frame, &rule) {
+                    if budget.take(&registration).is_err() {
+                        continue;
+                    }
                     let shared = routes.register(ClientId(client), &registration);
                     assert_eq!(shared, registration);
                 }
@@ -292,6 +298,9 @@ fn run_world(seed: u64) -> usize {
             let client = step * 100 + known.len() as u64;
             let (query, object) = random.query();
             let registration = Registration::from_query(&query, &rule).unwrap();
+            if budget.take(&registration).is_err() {
+                break;
+            }
             routes.join(ClientId(client), &registration, client);
             let object =
                 registers(&object, is_closed).unwrap_or_else(|| Value::Object(Default::default()));
@@ -349,6 +358,7 @@ fn run_world(seed: u64) -> usize {
         routes.leave(ClientId(client));
     }
     routes.assert_vacated();
+    assert_eq!(budget.used(), 0);
     deliveries
 }
 

@@ -20,6 +20,7 @@ fn intake() -> (Intake, Sender<()>, UdpSocket) {
     let settings = Settings {
         max_clients: 1,
         rule: Rule::Open,
+        registrations: usize::MAX,
         history: Bounds {
             messages: 0,
             bytes: 0,
