@@ -196,6 +196,38 @@ fn the_newest_registration_replaces_the_one_before() {
 }
 
 #[test]
+fn other_values_of_the_same_fields_leave_the_set_as_it_is() {
+    let mut routes = routes(Rule::Open, &[r#"{"a":1,"b":1}"#]);
+    let fields = routes.newest_field;
+    for value in 2..100 {
+        register(
+            &mut routes,
+            1,
+            &format!(r#"{{"a":{value},"b":[{value},1]}}"#),
+        );
+        assert_eq!(hears(&routes, &format!(r#"{{"a":{value}}}"#)), [1]);
+        assert_eq!(hears(&routes, &format!(r#"{{"a":{}}}"#, value - 1)), NOBODY);
+    }
+    assert_eq!(routes.newest_field, fields);
+    assert_eq!(routes.sets.len(), 1);
+}
+
+#[test]
+fn clients_that_registered_the_same_share_it() {
+    let mut routes = routes(Rule::Open, &[r#"{"a":[1,2]}"#, "{}"]);
+    let own = registered(&routes, r#"{"a":["2",1]}"#);
+    let value = |registration: &Registration| registration.value(0).unwrap().as_ptr();
+    let first = value(routes.registration(ClientId(1)).unwrap());
+    let shared = routes.register(ClientId(2), &own);
+    assert_eq!(shared, own);
+    assert_eq!(value(&shared), first);
+    routes.leave(ClientId(1));
+    assert_eq!(value(routes.registration(ClientId(2)).unwrap()), first);
+    let joined = routes.join(ClientId(3), &own, 3);
+    assert_eq!(value(&joined), first);
+}
+
+#[test]
 fn a_client_that_has_left_is_gone_and_cannot_register() {
     let mut routes = routes(Rule::Open, &[r#"{"a":1}"#, r#"{"a":1}"#]);
     routes.leave(ClientId(1));
