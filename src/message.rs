@@ -16,12 +16,22 @@ pub type Document = Utf8Bytes;
 /// default depth of 512 counts the value inside as a level, too.
 pub const MAX_DEPTH: usize = 511;
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Why a datagram is refused, whole: one sentence, the same in the log and in the reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The bytes are not UTF-8 from this byte on, counted from 1.
     NotUtf8 {
         /// The first byte that is wrong, counted from 1.
+        byte: usize,
+    },
+    /// The bytes are text in another encoding.
+    Encoding {
+        /// UTF-16 or UTF-32.
+        name: &'static str,
+        /// The first byte that is not JSON in UTF-8, counted from 1.
         byte: usize,
     },
     /// The text is not JSON.
@@ -44,6 +54,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::NotUtf8 { byte } => write!(f, "not UTF-8 at byte {byte}"),
+            Refusal::Encoding { name, byte } => {
+                write!(f, "{name}, not UTF-8: not JSON at byte {byte}")
+            }
             Refusal::TooDeep { byte } => {
                 write!(f, "more than {MAX_DEPTH} levels deep at byte {byte}")
             }
@@ -71,37 +84,85 @@ impl fmt::Display for Refusal {
 /// many more it found that PHP calls empty; those are dropped. A datagram without any document
 /// counts as one empty one, as `json_decode('')` is null.
 ///
+/// What text files and C programs leave around a text is skipped, too: a byte order mark in front,
+/// NULs behind.
+///
 /// # Errors
 /// The first fault in it; `documents` is as before then: a datagram is published whole or not at
 /// all.
 pub fn split(datagram: &[u8], documents: &mut Vec<Range<usize>>) -> Result<usize, Refusal> {
-    let text = std::str::from_utf8(datagram).map_err(|error| Refusal::NotUtf8 {
+    let mark = match datagram.starts_with(BYTE_ORDER_MARK) {
+        true => BYTE_ORDER_MARK.len(),
+        false => 0,
+    };
+    let is_text = |byte: &u8| *byte != 0 && !byte.is_ascii_whitespace();
+    let end = datagram.iter().rposition(is_text).map_or(mark, |at| at + 1);
+    let known = documents.len();
+    find(&datagram[mark..end.max(mark)], mark, documents).map_err(|refusal| {
+        documents.truncate(known);
+        refusal.in_whole(datagram, mark)
+    })
+}
+
+/// Finds the documents in a text, which begins so many bytes behind where the datagram does.
+fn find(text: &[u8], offset: usize, documents: &mut Vec<Range<usize>>) -> Result<usize, Refusal> {
+    let valid = std::str::from_utf8(text).map_err(|error| Refusal::NotUtf8 {
         byte: error.valid_up_to() + 1,
     })?;
-    check_depth(datagram)?;
+    check_depth(text)?;
     let known = documents.len();
     let mut empty = 0;
-    let mut found = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let mut found = serde_json::Deserializer::from_str(valid).into_iter::<&RawValue>();
     while let Some(document) = found.next() {
-        match document {
-            Ok(document) => {
-                if is_empty(document.get()) {
-                    empty += 1;
-                } else {
-                    let end = found.byte_offset();
-                    documents.push(end - document.get().len()..end);
-                }
-            }
-            Err(error) => {
-                documents.truncate(known);
-                return Err(not_json(datagram, &error));
-            }
+        let document = document.map_err(|error| not_json(text, &error))?.get();
+        if is_empty(document) {
+            empty += 1;
+        } else {
+            let end = offset + found.byte_offset();
+            documents.push(end - document.len()..end);
         }
     }
     if empty == 0 && documents.len() == known {
         empty = 1;
     }
     Ok(empty)
+}
+
+impl Refusal {
+    /// The same, once the whole datagram is looked at: bytes are counted from its start, and text in
+    /// another encoding is called so.
+    fn in_whole(mut self, datagram: &[u8], offset: usize) -> Self {
+        let (Refusal::NotUtf8 { byte }
+        | Refusal::Encoding { byte, .. }
+        | Refusal::NotJson { byte, .. }
+        | Refusal::TooDeep { byte }) = &mut self;
+        *byte += offset;
+        let byte = *byte;
+        match foreign_encoding(datagram) {
+            Some(name) => Refusal::Encoding { name, byte },
+            None => self,
+        }
+    }
+}
+
+/// What a datagram that is not JSON is encoded in, by its byte order mark, or by where the zeros are
+/// in its first letters (RFC 4627 §3).
+fn foreign_encoding(datagram: &[u8]) -> Option<&'static str> {
+    match datagram {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        _ => {
+            let is_zero = |at| datagram.get(at).map(|byte| *byte == 0);
+            let (zero, other) = (Some(true), Some(false));
+            let zeros: [_; 5] = std::array::from_fn(is_zero);
+            if zeros[..4] == [zero, zero, zero, other] || zeros == [other, zero, zero, zero, other]
+            {
+                return Some("UTF-32");
+            }
+            let is_utf16 = zeros[..2] == [zero, other] || zeros[..3] == [other, zero, other];
+            is_utf16.then_some("UTF-16")
+        }
+    }
 }
 
 /// Counts levels outside of strings. serde_json has no limit where it does not build a tree, and
@@ -270,6 +331,68 @@ mod tests {
         );
         assert_eq!(refusal(b"\"a\xff\""), "not UTF-8 at byte 3");
         assert_eq!(refusal(b"12x"), "not JSON at byte 3: trailing characters");
+    }
+
+    #[test]
+    fn a_byte_order_mark_in_front_and_nuls_behind_are_skipped() {
+        let find = |datagram: &[u8]| {
+            let mut found = Vec::new();
+            let empty = split(datagram, &mut found).unwrap();
+            let ends: Vec<_> = found.iter().map(|at| (at.start, at.end)).collect();
+            (ends, empty)
+        };
+        assert_eq!(find(b"\xef\xbb\xbf {\"a\":1}\n"), (vec![(4, 11)], 0));
+        assert_eq!(find(b"\xef\xbb\xbf1 2\0"), (vec![(3, 4), (5, 6)], 0));
+        assert_eq!(find(b"12\0\0\n\0"), (vec![(0, 2)], 0));
+        for nothing in [
+            &b"\xef\xbb\xbf"[..],
+            b"\0",
+            b"\0\0\0\0",
+            b"\xef\xbb\xbf\n\0",
+        ] {
+            assert_eq!(find(nothing), (vec![], 1));
+        }
+        // Nowhere else, and bytes are counted from the datagram's first.
+        assert_eq!(
+            refusal(b"\xef\xbb\xbf{a}\0"),
+            "not JSON at byte 5: key must be a string"
+        );
+        assert_eq!(refusal(b"\xef\xbb\xbf\"\xff\""), "not UTF-8 at byte 5");
+        assert_eq!(
+            refusal(&[&b"\xef\xbb\xbf"[..], &[b'['; 512]].concat()),
+            "more than 511 levels deep at byte 515"
+        );
+        for inside in [&b"{}\0{}"[..], b" \xef\xbb\xbf1", b"1\xef\xbb\xbf"] {
+            assert!(refusal(inside).starts_with("not JSON at byte "));
+        }
+        let cut = refusal(b"{\"a\":\0");
+        assert!(cut.contains("at byte 5") && cut.contains("nc may"), "{cut}");
+    }
+
+    #[test]
+    fn text_in_another_encoding_is_called_so() {
+        let encoded = |text: &str, mark: bool, width: usize, little: bool| {
+            let mark = mark.then_some('\u{feff}').into_iter();
+            let letters = mark.chain(text.chars());
+            let bytes = letters.flat_map(|letter| match little {
+                true => u32::from(letter).to_le_bytes()[..width].to_vec(),
+                false => u32::from(letter).to_be_bytes()[4 - width..].to_vec(),
+            });
+            bytes.collect::<Vec<u8>>()
+        };
+        for text in ["{\"a\":1}", "[1]\n", "\"é\"", "\"Ж\"", "12"] {
+            for (name, width) in [("UTF-16", 2), ("UTF-32", 4)] {
+                for (mark, little) in [(true, true), (true, false), (false, true), (false, false)] {
+                    let sentence = refusal(&encoded(text, mark, width, little));
+                    let start = format!("{name}, not UTF-8: not JSON at byte ");
+                    assert!(sentence.starts_with(&start), "{text:?}: {sentence}");
+                }
+            }
+        }
+        assert_eq!(
+            refusal(b"{\0\"\0a\0"),
+            "UTF-16, not UTF-8: not JSON at byte 2"
+        );
     }
 
     #[test]

@@ -27,11 +27,18 @@ fn refused() -> Vec<(&'static [u8], String)> {
         (b"01", "not JSON at byte 2: invalid number".into()),
         (b"NaN", "not JSON at byte 1: expected value".into()),
         (
-            b"\xef\xbb\xbf1",
-            "not JSON at byte 1: expected value".into(),
+            b"\xef\xbb\xbf{a}\0",
+            "not JSON at byte 5: key must be a string".into(),
         ),
         (b"\"a\xff\"", "not UTF-8 at byte 3".into()),
-        (b"\xff\xfe1\0", "not UTF-8 at byte 1".into()),
+        (
+            b"\xff\xfe1\0",
+            "UTF-16, not UTF-8: not JSON at byte 1".into(),
+        ),
+        (
+            b"{\0\"\0a\0",
+            "UTF-16, not UTF-8: not JSON at byte 2".into(),
+        ),
         // Half of an é, and a surrogate as no UTF-8 may hold it.
         (b"\"\xc3\"", "not UTF-8 at byte 2".into()),
         (b"\"\xed\xa0\x80\"", "not UTF-8 at byte 2".into()),
@@ -106,6 +113,19 @@ fn the_sender_and_the_log_are_told_the_same_sentence() {
         .collect();
     assert_eq!(lines, expected_lines);
     assert_no_reply(&socket);
+}
+
+#[test]
+fn a_byte_order_mark_and_the_end_of_a_c_string_are_no_part_of_the_document() {
+    let mut server = Server::start(&[]);
+    let mut client = server.connect();
+    server.push(b"\xef\xbb\xbf{\"a\":1}\r\n");
+    server.push(b"{\"a\":2}\0");
+    server.push(b"\xef\xbb\xbf[3] [4]\0\0");
+    for document in ["{\"a\":1}", "{\"a\":2}", "[3]", "[4]"] {
+        assert_eq!(client.text(), document);
+    }
+    assert!(!server.stop().contains("refused"));
 }
 
 #[test]
