@@ -27,8 +27,8 @@ pub(crate) enum Value<'a> {
     NotText,
     /// An array, for [`elements`].
     Array(&'a str),
-    /// An object.
-    Object,
+    /// An object, for [`read`].
+    Object(&'a str),
 }
 
 /// Reads an object's fields in their order and returns how many there are.
@@ -68,7 +68,7 @@ impl<'a> Value<'a> {
     fn of(text: &'a str) -> Self {
         match text.as_bytes() {
             b"null" => Value::Null,
-            [b'{', ..] => Value::Object,
+            [b'{', ..] => Value::Object(text),
             [b'[', ..] => Value::Array(text),
             [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
                 Value::Text(Cow::Borrowed(&text[1..text.len() - 1]))
@@ -171,7 +171,7 @@ mod tests {
                 text("x/é"),
                 Value::Null,
                 Value::Array("[1,{}]"),
-                Value::Object,
+                Value::Object(r#"{"a":1}"#),
                 text("1e400"),
                 text("-0.0"),
                 text("true"),
@@ -219,7 +219,7 @@ mod tests {
                 text("1"),
                 Value::Null,
                 Value::Array("[2]"),
-                Value::Object,
+                Value::Object(r#"{"a":3}"#),
                 Value::NotText,
             ]
         );

@@ -7,6 +7,7 @@
 
 pub mod budget;
 mod compact;
+mod frame;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ use crate::rule::Rule;
 use budget::Charge;
 use compact::Compact;
 pub use compact::{Field, hash};
+use frame::Frame;
+pub use frame::Names;
 
 /// Bytes that a registration may have as it comes: of the frame, or of those parameters of the
 /// query that are fields.
@@ -57,31 +60,34 @@ struct Registered {
 
 impl Registration {
     /// Reads a registration from a text frame: a JSON object of scalars and arrays of scalars
-    /// (any of). Scalars count by their text, null is as if the field were absent, of a name that
-    /// comes twice the last counts.
+    /// (any of). Scalars count by their text, null is no value, of a name that comes twice the last
+    /// counts. `{"type":"register","registration":{…}}` holds such an object, and always registers;
+    /// so does `{}`, which clears what was registered before. Any other object registers
     ///
-    /// `None` when the frame is none: not JSON, no object, or an object without any field that
-    /// addresses. `{}` is one, and clears what was registered before.
+    /// - under a closed rule if it has a field that addresses;
+    /// - under the open rule unless it is a heartbeat such as `{"type":"ping"}`, or lacks a field
+    ///   that the client registered in its URL, `from_url`: it would hear more then.
+    ///
+    /// `None` when the frame registers nothing.
     ///
     /// # Errors
     /// When it is one but past a bound, or when a field has a value that is no text; what the
     /// client registered before should stay then.
-    pub fn from_frame(text: &str, rule: &Rule) -> Result<Option<Self>, RegistrationError> {
-        let mut found = BTreeMap::new();
-        let key_of = |name: &str| rule.addresses(name).then(|| name.to_owned());
-        let count = fields::read(text, key_of, |name, value| {
-            found.insert(name, value);
-        });
-        match count {
-            Ok(count) if count == 0 || !found.is_empty() => {}
-            _ => return Ok(None),
-        }
+    pub fn from_frame(
+        text: &str,
+        rule: &Rule,
+        from_url: &Names,
+    ) -> Result<Option<Self>, RegistrationError> {
+        let found = match Frame::read(text, rule, from_url) {
+            Frame::Other => return Ok(None),
+            Frame::Registers(fields) => fields,
+            Frame::RegistersNothing => return Err(RegistrationError::NotAnObject),
+        };
         check_length(text.len())?;
         let mut values_of = BTreeMap::new();
         for (name, value) in found {
-            if let Some(values) = values(&name, value)? {
-                values_of.insert(name, values);
-            }
+            let values = values(&name, value)?;
+            values_of.insert(name, values);
         }
         Self::checked(values_of).map(Some)
     }
@@ -124,6 +130,11 @@ impl Registration {
         }
         let (mut count, mut text) = (0, 0);
         for (name, values) in &mut values_of {
+            if name.trim() != name || name.contains(char::is_control) {
+                return Err(RegistrationError::OddName {
+                    field: excerpt(name),
+                });
+            }
             if name.len() > MAX_NAME_BYTES {
                 return Err(RegistrationError::NameTooLong {
                     field: excerpt(name),
@@ -212,13 +223,10 @@ impl Hash for Registration {
     }
 }
 
-/// What a frame says in one field; `None` for null.
-fn values<'a>(
-    name: &str,
-    value: Value<'a>,
-) -> Result<Option<Vec<Cow<'a, str>>>, RegistrationError> {
+/// What a frame says in one field. Null is none, not the absence of the field: where a page knows no
+/// value, it should not hear those of all others.
+fn values<'a>(name: &str, value: Value<'a>) -> Result<Vec<Cow<'a, str>>, RegistrationError> {
     let elements = match value {
-        Value::Null => return Ok(None),
         Value::Array(array) => fields::elements(array).collect(),
         other => vec![other],
     };
@@ -233,10 +241,10 @@ fn values<'a>(
                     field: excerpt(name),
                 });
             }
-            Value::Array(_) | Value::Object => return Err(RegistrationError::not_scalar(name)),
+            Value::Array(_) | Value::Object(_) => return Err(RegistrationError::not_scalar(name)),
         }
     }
-    Ok(Some(values))
+    Ok(values)
 }
 
 fn check_length(bytes: usize) -> Result<(), RegistrationError> {
@@ -306,6 +314,13 @@ pub enum RegistrationError {
         /// The value's length.
         bytes: usize,
     },
+    /// A name that nobody means: with white space around it, or control characters in it.
+    OddName {
+        /// How the name begins.
+        field: String,
+    },
+    /// `{"type":"register","registration":…}` with anything but an object.
+    NotAnObject,
     /// An object, or an array with an array or object in it.
     NotScalar {
         /// The field's name.
@@ -315,11 +330,6 @@ pub enum RegistrationError {
     NotText {
         /// The field's name.
         field: String,
-    },
-    /// A `%` in the query without two hexadecimal digits behind it.
-    BadEscape {
-        /// The `%`, and what stands there instead of the digits.
-        escape: String,
     },
     /// A key or a value in the query that is not UTF-8 when its escapes are undone.
     NotUtf8 {
@@ -377,14 +387,16 @@ impl fmt::Display for RegistrationError {
                 f,
                 "{field:?} has a value of {bytes} bytes, at most {MAX_VALUE_BYTES} are allowed"
             ),
+            RegistrationError::OddName { field } => write!(
+                f,
+                "the name {field:?} has white space around it or control characters in it"
+            ),
+            RegistrationError::NotAnObject => f.write_str("the registration is no object"),
             RegistrationError::NotScalar { field } => {
                 write!(f, "{field:?} is neither a scalar nor an array of scalars")
             }
             RegistrationError::NotText { field } => {
                 write!(f, "{field:?} has a value with half a surrogate pair")
-            }
-            RegistrationError::BadEscape { escape } => {
-                write!(f, "{escape:?} in the query is no percent escape")
             }
             RegistrationError::NotUtf8 { text } => {
                 write!(f, "{text:?} in the query is not UTF-8")

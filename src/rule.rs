@@ -122,7 +122,7 @@ impl<'a> Values<'a> {
         match value {
             Value::Null => None,
             Value::Text(text) => Some(Values::One(text)),
-            Value::NotText | Value::Object => Some(Values::AnyOf(Vec::new())),
+            Value::NotText | Value::Object(_) => Some(Values::AnyOf(Vec::new())),
             Value::Array(array) => {
                 let mut texts: Vec<_> = fields::elements(array)
                     .filter_map(|element| match element {
@@ -249,13 +249,14 @@ impl<'a, K: Copy + Ord> Addressed<'a, K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registration::Names;
 
     fn closed(fields: &[&str]) -> Rule {
         Rule::Closed(fields.iter().map(|field| field.to_string()).collect())
     }
 
     fn verdict(rule: &Rule, registration: &str, document: &str) -> String {
-        let registration = Registration::from_frame(registration, rule)
+        let registration = Registration::from_frame(registration, rule, &Names::default())
             .unwrap()
             .unwrap();
         rule.verdict(&registration, document).to_string()

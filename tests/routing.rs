@@ -65,6 +65,7 @@ fn with_route_a_message_reaches_only_those_who_registered_it() {
         r#"{"school_id":null}"#,
         r#"{"user_id":{}}"#,
         r#"{"school_id":2,"user_id":1}"#,
+        r#"{"user_id":2}"#,
         notice,
         r#""the end""#,
     ] {
@@ -80,9 +81,12 @@ fn the_newest_registration_replaces_the_one_before() {
     let mut client = server.connect_v1("/?a=1");
     assert_eq!(client.json()["registration"]["a"], "1");
     for (registration, printed) in [
-        (r#"{"a":[2,"3",2],"b":null}"#, r#"{"a":["2","3"]}"#),
+        (r#"{"a":[2,"3",2],"b":null}"#, r#"{"a":["2","3"],"b":[]}"#),
         ("{}", "{}"),
-        (r#"{"b":true}"#, r#"{"b":"true"}"#),
+        (
+            r#"{"type":"register","registration":{"b":true}}"#,
+            r#"{"b":"true"}"#,
+        ),
     ] {
         client.say(registration);
         let hello = client.json();
@@ -156,6 +160,72 @@ fn frames_that_say_nothing_are_ignored() {
 }
 
 #[test]
+fn a_clients_own_heartbeat_changes_nothing_of_what_it_hears() {
+    let mut server = Server::start(&["--log-level", "debug"]);
+    let mut client = Client::connect(server.clients, "/?school_id=2");
+    let mut by_frame = server.connect();
+    by_frame.say(r#"{"school_class_id":"1","school_id":"2"}"#);
+    server.wait_for_line("client 2 registered");
+    for frame in [r#"{"type":"ping"}"#, r#"{"mood":"fine"}"#] {
+        client.say(frame);
+        by_frame.say(r#"{"event":"keep-alive","at":1}"#);
+        let said = frame.replace('"', r#"\""#);
+        server.wait_for_line(&format!("client 1 said what says nothing here: {said}"));
+    }
+    server.wait_for_line(r#"client 2 said what says nothing here: {\"event"#);
+    let (mine, foreign) = (r#"{"school_id":2,"type":"news"}"#, r#"{"school_id":3}"#);
+    for document in [foreign, mine, r#""the end""#] {
+        server.push(document);
+    }
+    assert_eq!(heard(&mut client), [mine]);
+    assert_eq!(heard(&mut by_frame), [mine]);
+    // What is asked for is done.
+    client.say(r#"{"type":"register","registration":{"mood":"fine"}}"#);
+    server.wait_for_line(r#"client 1 registered {"mood":"fine"}"#);
+    for document in [foreign, r#""the end""#] {
+        server.push(document);
+    }
+    assert_eq!(heard(&mut client), [foreign]);
+}
+
+#[test]
+fn who_registers_a_field_without_a_value_hears_nothing_of_it() {
+    for flags in [&[][..], &["--route", "school_id"]] {
+        let mut server = Server::start(flags);
+        let targets = [
+            "/?school_id=",
+            "/?school_id",
+            "/?school_id[]",
+            "/?school_id[]=",
+        ];
+        let mut clients: Vec<_> = targets
+            .iter()
+            .map(|target| Client::connect(server.clients, target))
+            .collect();
+        for (client, frame) in (5..).zip([r#"{"school_id":[]}"#, r#"{"school_id":null}"#]) {
+            clients.push(server.connect());
+            clients.last_mut().unwrap().say(frame);
+            server.wait_for_line(&format!(r#"client {client} registered {{"school_id":[]}}"#));
+        }
+        let notice = r#"{"notice":1}"#;
+        for document in [r#"{"school_id":2}"#, notice, r#""the end""#] {
+            server.push(document);
+        }
+        for client in &mut clients {
+            assert_eq!(heard(client), [notice]);
+        }
+    }
+}
+
+#[test]
+fn a_percent_sign_in_a_url_may_stand_for_itself() {
+    let server = Server::start(&[]);
+    let mut client = server.connect_v1("/?a=100%&b=%zz");
+    let registration = &client.json()["registration"];
+    assert_eq!(registration.to_string(), r#"{"a":"100%","b":"%zz"}"#);
+}
+
+#[test]
 fn who_registers_more_than_20_times_a_second_is_closed() {
     let mut server = Server::start(&[]);
     let mut client = server.connect();
@@ -180,10 +250,7 @@ fn a_page_can_read_why_its_url_was_refused() {
 #[test]
 fn a_url_that_cannot_be_read_is_refused_in_http() {
     let server = Server::start(&[]);
-    for (target, why) in [
-        ("/?a=%zz", "no percent escape"),
-        ("/?a[b]=1", "neither a scalar"),
-    ] {
+    for (target, why) in [("/?a=%ff", "not UTF-8"), ("/?a[b]=1", "neither a scalar")] {
         let stream = std::net::TcpStream::connect(server.clients).unwrap();
         let url = format!("ws://{}{target}", server.clients);
         let error = tungstenite::client(url, stream).unwrap_err();

@@ -24,7 +24,6 @@ use super::parcel::Parcel;
 use crate::hub::membership::{Membership, Replay};
 use crate::logging::{Kind, logged};
 use crate::os;
-use crate::registration::Registration;
 
 /// Registrations that a client may send in a second.
 const MAX_REGISTRATIONS: u32 = 20;
@@ -234,7 +233,7 @@ impl<'a> Session<'a> {
     /// A text frame: a registration, or nothing that says anything here.
     fn hear(&mut self, text: &str) -> Result<(), Ending> {
         let client = self.membership.client();
-        let registration = match Registration::from_frame(text, self.membership.rule()) {
+        let registration = match self.membership.read(text) {
             Ok(None) => {
                 self.ignore(format_args!("{}", text.escape_debug()));
                 return Ok(());

@@ -9,8 +9,8 @@ use super::id::{ClientId, MessageId};
 use super::{Hub, Member};
 use crate::client::encoding::{Encoding, Hello};
 use crate::client::mailbox::Mailbox;
-use crate::registration::{Registration, RegistrationError};
-use crate::rule::{Rule, Verdict};
+use crate::registration::{Names, Registration, RegistrationError};
+use crate::rule::Verdict;
 
 /// Dropping it, in a panic too, is leaving.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Membership {
     online: usize,
     encoding: Encoding,
     registration: Registration,
+    /// What its URL registered: a frame that does not ask for it never widens that.
+    from_url: Names,
     position: Position,
 }
 
@@ -60,6 +62,7 @@ impl Membership {
             client,
             online,
             encoding,
+            from_url: Names::of(&registration),
             registration,
             position,
         }
@@ -85,9 +88,12 @@ impl Membership {
         &self.registration
     }
 
-    /// Who hears what.
-    pub fn rule(&self) -> &Rule {
-        self.hub.rule()
+    /// What a text frame of the client asks for; see [`Registration::from_frame`].
+    ///
+    /// # Errors
+    /// When that is not to be had.
+    pub fn read(&self, frame: &str) -> Result<Option<Registration>, RegistrationError> {
+        Registration::from_frame(frame, self.hub.rule(), &self.from_url)
     }
 
     /// Replaces what the client registered. From now on it hears by that, and it is told so in the

@@ -57,26 +57,18 @@ impl Parameter<'_> {
     }
 }
 
-/// Undoes percent escapes and `+`.
+/// Undoes percent escapes and `+`. A `%` without two hexadecimal digits behind it is itself.
 fn decode(text: &str) -> Result<String, RegistrationError> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
+        let (byte, after) = match byte {
+            b'+' => (b' ', after),
+            b'%' => escaped(after).unwrap_or((b'%', after)),
+            byte => (*byte, after),
+        };
+        decoded.push(byte);
         rest = after;
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let (escaped, after) = escaped(after).ok_or_else(|| {
-                    let at = text.len() - after.len() - 1;
-                    RegistrationError::BadEscape {
-                        escape: text[at..].chars().take(3).collect(),
-                    }
-                })?;
-                rest = after;
-                escaped
-            }
-            byte => *byte,
-        });
     }
     String::from_utf8(decoded).map_err(|_| RegistrationError::NotUtf8 {
         text: excerpt(text),

@@ -6,7 +6,13 @@ fn closed(fields: &[&str]) -> Rule {
 
 /// A frame's registration as JSON; `-` for a frame that is none.
 fn frame_with(text: &str, rule: &Rule) -> Result<String, String> {
-    let read = Registration::from_frame(text, rule);
+    frame_after("", text, rule)
+}
+
+/// The same for a client whose URL has this query.
+fn frame_after(url: &str, text: &str, rule: &Rule) -> Result<String, String> {
+    let from_url = Names::of(&Registration::from_query(url, rule).unwrap());
+    let read = Registration::from_frame(text, rule, &from_url);
     read.map(|read| read.map_or("-".to_owned(), |registration| registration.to_string()))
         .map_err(|error| error.to_string())
 }
@@ -44,14 +50,13 @@ fn the_recipes_object_is_a_registration() {
 #[test]
 fn registrations_that_mean_the_same_are_equal() {
     fn read(text: &str) -> Registration {
-        Registration::from_frame(text, &Rule::Open)
-            .unwrap()
-            .unwrap()
+        let read = Registration::from_frame(text, &Rule::Open, &Names::default());
+        read.unwrap().unwrap()
     }
     let plain = read(r#"{"a":["1","true"],"b":"2"}"#);
     for other in [
         r#"{"b":2,"a":[1,true]}"#,
-        r#" { "b" : [2,"2"] , "a" : [true,"1",1,null] , "c" : null } "#,
+        r#" { "b" : [2,"2"] , "a" : [true,"1",1,null] } "#,
         r#"{"a":{"b":1},"\u0061":["\u0031","true"],"b":3,"b":"2"}"#,
     ] {
         assert_eq!(read(other), plain, "{other}");
@@ -61,17 +66,24 @@ fn registrations_that_mean_the_same_are_equal() {
 }
 
 #[test]
-fn an_empty_array_is_kept_and_null_is_not() {
+fn a_field_without_a_value_hears_nothing_of_it_not_everything() {
     assert_eq!(
-        frame(r#"{"a":[],"b":null,"c":[null]}"#),
-        ok(r#"{"a":[],"c":[]}"#)
+        frame(r#"{"a":[],"b":null,"c":[null],"d":""}"#),
+        ok(r#"{"a":[],"b":[],"c":[],"d":""}"#)
     );
+    for query_of_nothing in ["a", "a=", "a[]", "a[]=", "a[0]="] {
+        assert_eq!(
+            query(query_of_nothing),
+            ok(r#"{"a":""}"#),
+            "{query_of_nothing}"
+        );
+    }
 }
 
 #[test]
 fn an_empty_object_clears() {
     assert_eq!(frame("{}"), ok("{}"));
-    assert_eq!(frame(r#"{"a":null}"#), ok("{}"));
+    assert_eq!(frame_after("a=1", " { } ", &Rule::Open), ok("{}"));
     assert_eq!(frame_with("{}", &closed(&["a"])), ok("{}"));
     assert!(Registration::default().is_empty());
 }
@@ -105,7 +117,7 @@ fn with_routes_only_the_fields_that_they_name_are_registered() {
     let long = format!(r#"{{"note":"{}"}}"#, "x".repeat(5000));
     assert_eq!(frame_with(&long, &rule), ok("-"));
     assert_eq!(
-        query_with("school_id=2&note=%zz&note[a]=1", &rule),
+        query_with("school_id=2&note=%ff&note[a]=1", &rule),
         ok(r#"{"school_id":"2"}"#)
     );
     assert_eq!(query_with("note=1", &rule), ok("{}"));
@@ -209,32 +221,156 @@ fn a_query_is_read_as_php_reads_it() {
 fn since_and_token_are_no_fields() {
     let token = "x".repeat(5000);
     assert_eq!(
-        query(&format!("since=k3f9-42&a=1&token={token}&token[]=%")),
+        query(&format!("since=k3f9-42&a=1&token={token}&token[]=%ff")),
         ok(r#"{"a":"1"}"#)
     );
 }
 
 #[test]
-fn a_query_that_cannot_be_decoded_is_refused_by_name() {
-    assert_eq!(
-        query("a=5%"),
-        refused(r#""%" in the query is no percent escape"#)
-    );
-    assert_eq!(
-        query("a=%zz1"),
-        refused(r#""%zz" in the query is no percent escape"#)
-    );
-    assert_eq!(
-        query("a%+1=1"),
-        refused(r#""%+1" in the query is no percent escape"#)
-    );
-    assert_eq!(
-        query("a=%é1"),
-        refused(r#""%é1" in the query is no percent escape"#)
-    );
+fn a_percent_sign_that_begins_no_escape_is_itself() {
+    for (text, value) in [
+        ("100%", "100%"),
+        ("%", "%"),
+        ("%4", "%4"),
+        ("%zz1", "%zz1"),
+        ("%é1", "%é1"),
+        ("%%41", "%A"),
+        ("%+1", "% 1"),
+        ("%2541", "%41"),
+    ] {
+        let registered = format!(r#"{{"a":"{value}"}}"#);
+        assert_eq!(query(&format!("a={text}")), Ok(registered), "{text}");
+    }
+    assert_eq!(query("a%zz=1"), ok(r#"{"a%zz":"1"}"#));
+}
+
+#[test]
+fn a_query_that_is_not_utf8_is_refused() {
     assert_eq!(
         query("a=x%ffy"),
         refused(r#""x%ffy" in the query is not UTF-8"#)
+    );
+    assert_eq!(
+        query("%e9=1%"),
+        refused(r#""%e9" in the query is not UTF-8"#)
+    );
+}
+
+#[test]
+fn a_name_that_nobody_means_is_refused() {
+    for name in [" ", "a ", "\ta", "a\u{a0}", "a\u{7f}b"] {
+        let sentence =
+            format!("the name {name:?} has white space around it or control characters in it");
+        let object = serde_json::json!({ name: 1 }).to_string();
+        assert_eq!(frame(&object), refused(&sentence));
+        // With routes it is not one of them.
+        assert_eq!(frame_with(&object, &closed(&["a"])), ok("-"));
+    }
+    assert!(query("a%20=1").is_err() && query("+a=1").is_err() && query("a%00=1").is_err());
+    assert_eq!(frame(r#"{"a b":1}"#), ok(r#"{"a b":"1"}"#));
+}
+
+#[test]
+fn a_heartbeat_registers_nothing() {
+    for beat in [
+        r#"{"type":"ping"}"#,
+        r#"{"Type":"PING","time":1700000000}"#,
+        r#"{"event":"heartbeat","school_id":"2"}"#,
+        r#"{"action":"heart-beat"}"#,
+        r#"{"cmd":"keep_alive"}"#,
+        r#"{"op":"Keep-Alive"}"#,
+        r#"{"method":"hb","id":1}"#,
+        r#"{"msg":"heart"}"#,
+        r#"{"message":"beat"}"#,
+        r#"{"KIND":"p\u006fng"}"#,
+        r#"{"id":3,"op":"alive"}"#,
+        r#"{"ping":1}"#,
+        r#"{"Ping":{"at":[1]}}"#,
+        r#"{"pong":null}"#,
+        r#"{"Keep-Alive":true}"#,
+        r#"{"heart_beat":1,"school_id":"2"}"#,
+    ] {
+        assert_eq!(frame(beat), ok("-"), "{beat}");
+        assert_eq!(frame_after("school_id=2", beat, &Rule::Open), ok("-"));
+    }
+    for (other, registered) in [
+        (r#"{"type":"news"}"#, r#"{"type":"news"}"#),
+        (r#"{"type":"pingpong"}"#, r#"{"type":"pingpong"}"#),
+        (r#"{"team":"ping"}"#, r#"{"team":"ping"}"#),
+        (r#"{"type":["ping"]}"#, r#"{"type":"ping"}"#),
+        (r#"{"hb":1}"#, r#"{"hb":"1"}"#),
+    ] {
+        assert_eq!(frame(other), ok(registered), "{other}");
+    }
+}
+
+#[test]
+fn with_routes_a_heartbeat_registers_only_the_fields_that_they_name() {
+    let rule = closed(&["school_id", "type"]);
+    for nothing in [r#"{"ping":1}"#, r#"{"event":"ping","registration":{}}"#] {
+        assert_eq!(frame_after("school_id=2", nothing, &rule), ok("-"));
+    }
+    assert_eq!(
+        frame_with(r#"{"type":"ping"}"#, &rule),
+        ok(r#"{"type":"ping"}"#)
+    );
+    assert_eq!(
+        frame_after("school_id=2", r#"{"type":"news"}"#, &rule),
+        ok(r#"{"type":"news"}"#)
+    );
+}
+
+#[test]
+fn a_frame_widens_what_the_url_registered_only_when_it_says_so() {
+    let said = |text| frame_after("school_id=2&class=1", text, &Rule::Open);
+    for narrower in [
+        r#"{"school_id":"2"}"#,
+        r#"{"class":9,"other":1}"#,
+        r#"{"mood":"fine"}"#,
+        r#"{"\ud800":1}"#,
+    ] {
+        assert_eq!(said(narrower), ok("-"), "{narrower}");
+    }
+    assert_eq!(
+        said(r#"{"school_id":["3",4],"class":null,"more":1}"#),
+        ok(r#"{"class":[],"more":"1","school_id":["3","4"]}"#)
+    );
+    for (explicit, registered) in [
+        (
+            r#"{"type":"register","registration":{"class":9}}"#,
+            r#"{"class":"9"}"#,
+        ),
+        (
+            r#"{"registration":{"type":"ping"},"note":{},"type":"register"}"#,
+            r#"{"type":"ping"}"#,
+        ),
+        (r#"{"type":"register","registration":{}}"#, "{}"),
+    ] {
+        assert_eq!(said(explicit), ok(registered), "{explicit}");
+    }
+}
+
+#[test]
+fn a_frame_that_says_that_it_registers_is_read_in_both_rules() {
+    let rule = closed(&["school_id"]);
+    let explicit = r#"{"type":"register","registration":{"school_id":7,"note":1}}"#;
+    assert_eq!(frame_with(explicit, &rule), ok(r#"{"school_id":"7"}"#));
+    assert_eq!(frame(explicit), ok(r#"{"note":"1","school_id":"7"}"#));
+    for wrong in ["null", "[]", "[{}]", r#""school_id""#, "1"] {
+        let wrong = format!(r#"{{"type":"register","registration":{wrong}}}"#);
+        for rule in [&rule, &Rule::Open] {
+            let sentence = refused("the registration is no object");
+            assert_eq!(frame_with(&wrong, rule), sentence, "{wrong}");
+        }
+    }
+    assert_eq!(
+        frame(r#"{"type":"register","registration":{"a":{}}}"#),
+        refused(r#""a" is neither a scalar nor an array of scalars"#)
+    );
+    // Without a registration it is as any other object.
+    assert_eq!(
+        frame(r#"{"type":"register","school_id":2}"#),
+        ok(r#"{"school_id":"2","type":"register"}"#)
     );
 }
 

@@ -187,7 +187,7 @@ function udpush(url, registration, onMessage) {
     for (const key of Array.from(query.keys())) if (!OWN.test(key)) query.delete(key);
     append(fields);
     if (state === "open") {
-      socket.send(JSON.stringify(fields));
+      socket.send(JSON.stringify({ type: "register", registration: fields }));
     } else if (state === "connecting") {
       // What is replayed is what the URL registers.
       socket.onmessage = null;

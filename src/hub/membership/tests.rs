@@ -8,6 +8,7 @@ use crate::hub::history::Bounds;
 use crate::hub::workers::Workers;
 use crate::hub::{Refusal, Settings, Wish};
 use crate::os::Waker;
+use crate::rule::Rule;
 
 /// Room for one registration of one short value, not for two.
 const ROOM_FOR_ONE: usize = 2000;
@@ -48,7 +49,7 @@ fn join(hub: &Arc<Hub>, query: &str, since: Option<String>) -> Result<Membership
 }
 
 fn register(membership: &mut Membership, frame: &str) -> Result<(), RegistrationError> {
-    let registration = Registration::from_frame(frame, &Rule::Open);
+    let registration = membership.read(frame);
     membership.register(registration.unwrap().unwrap())
 }
 

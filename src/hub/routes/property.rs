@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::*;
-use crate::registration::budget::Budget;
+use crate::registration::{Names, budget::Budget};
 
 /// Messages, each judged for all clients of the moment.
 const MESSAGES: usize = 100_000;
@@ -196,7 +196,6 @@ fn hears(registered: &Value, message: &Value, is_closed: bool) -> bool {
         let registered = registered.as_object().unwrap();
         registered
             .iter()
-            .filter(|(_, value)| !value.is_null())
             .filter(|(field, _)| message.get(*field).is_some_and(|value| !value.is_null()))
             .all(|(field, _)| shares_a_value(field))
     }
@@ -280,7 +279,9 @@ fn run_world(seed: u64) -> usize {
             }
             1..=2 => {
                 let (client, frame) = (random.pick(&clients), random.frame());
-                if let Ok(Some(registration)) = Registration::from_frame(&frame, &rule) {
+                if let Ok(Some(registration)) =
+                    Registration::from_frame(&frame, &rule, &Names::default())
+                {
                     if budget.take(&registration).is_err() {
                         continue;
                     }

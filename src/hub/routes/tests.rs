@@ -1,4 +1,5 @@
 use super::*;
+use crate::registration::Names;
 
 fn closed(fields: &[&str]) -> Rule {
     Rule::Closed(fields.iter().map(|field| field.to_string()).collect())
@@ -15,7 +16,7 @@ fn routes(rule: Rule, registrations: &[&str]) -> Routes<u64> {
 }
 
 fn registered(routes: &Routes<u64>, frame: &str) -> Registration {
-    Registration::from_frame(frame, &routes.rule)
+    Registration::from_frame(frame, &routes.rule, &Names::default())
         .unwrap()
         .unwrap()
 }
@@ -89,7 +90,7 @@ fn with_routes_a_message_is_addressed_even_if_nobody_registered() {
 #[test]
 fn with_routes_no_other_field_addresses_even_if_it_was_registered() {
     let mut routes = routes(closed(&["school_id"]), &["{}"]);
-    let read_otherwise = Registration::from_frame(r#"{"a":1}"#, &Rule::Open);
+    let read_otherwise = Registration::from_frame(r#"{"a":1}"#, &Rule::Open, &Names::default());
     routes.join(ClientId(2), &read_otherwise.unwrap().unwrap(), 2);
     assert_eq!(hears(&routes, r#"{"a":2}"#), [1, 2]);
 }
