@@ -28,3 +28,4 @@ pub mod registration;
 pub mod rule;
 pub mod server;
 pub mod web;
+mod words;

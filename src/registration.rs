@@ -14,7 +14,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 
 use crate::fields::{self, Value};
 use crate::rule::Rule;
+use crate::words::JsonLine;
 use budget::Charge;
 use compact::Compact;
 pub use compact::{Field, hash};
@@ -275,17 +276,7 @@ impl Serialize for Registration {
 impl fmt::Display for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let json = serde_json::to_string(self).map_err(|_| fmt::Error)?;
-        for letter in json.chars() {
-            // Quotes and backslashes are JSON's own; else it is what `escape_debug` escapes.
-            if matches!(letter, '"' | '\\' | '\'') || letter.escape_debug().len() == 1 {
-                f.write_char(letter)?;
-                continue;
-            }
-            for unit in letter.encode_utf16(&mut [0; 2]) {
-                write!(f, "\\u{unit:04x}")?;
-            }
-        }
-        Ok(())
+        JsonLine(&json).fmt(f)
     }
 }
 

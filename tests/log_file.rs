@@ -8,7 +8,7 @@ use std::process::Command;
 
 use nix::libc;
 
-use crate::common::{Directory, Server, eventually, own_address, udpush};
+use crate::common::{Directory, Server, eventually, own_address, udpush, udpush_under};
 
 /// The sequence numbers of the messages that these lines tell of.
 fn messages(log: &str) -> Vec<usize> {
@@ -123,7 +123,7 @@ fn it_is_rotated_at_its_size_and_five_old_ones_are_kept() {
     for number in 1..=40 {
         server.push(format!("\"{number} {filling}\""));
         // One after another, so that each is a write of its own; it may be rotated meanwhile.
-        let words = format!("-{number}: \\\"{number} x");
+        let words = format!("-{number}: \"{number} x");
         eventually(&words, || {
             let found = (0..2).any(|age| read(&file(age)).contains(&words));
             found.then_some(())
@@ -204,7 +204,7 @@ fn a_directory_that_vanishes_and_comes_back_is_told_of() {
     server.push("2");
     assert_eq!(client.text(), "2");
     server.wait_for_line("-2 from 127.0.0.1:");
-    server.wait_for_line("log lines were lost: No such file or directory");
+    server.wait_for_line(" lost: No such file or directory");
 }
 
 #[test]
@@ -269,10 +269,83 @@ fn a_restart_goes_on_at_the_end_of_it() {
     let log = server.stop();
     let (first, rest) = log.split_once('\n').unwrap();
     assert_eq!(first, "a line from before");
+    assert!(rest.lines().next().unwrap().contains("] udpush "), "{log}");
     // It says where it is, as an operator may not know where the process was started.
-    let line = rest.lines().next().unwrap();
+    let line = rest.lines().nth(1).unwrap();
     assert!(
         line.ends_with(&format!("] log: {}", server.log_path().display())),
         "{line}"
     );
+}
+
+#[test]
+fn after_half_a_line_from_before_the_next_has_a_line_of_its_own() {
+    let directory = Directory::new();
+    fs::write(directory.file("udpush.log"), "a line\nhalf a line").unwrap();
+    let mut command = udpush();
+    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
+    let mut server = Server::start_in(directory, command, "udpush.log");
+    let log = server.stop();
+    let mut lines = log.lines();
+    assert_eq!(lines.next(), Some("a line"));
+    assert_eq!(lines.next(), Some("half a line"));
+    assert!(lines.next().unwrap().contains("] udpush "), "{log}");
+}
+
+/// A server that can write so many times 512 bytes into a file, and no more: a disk that is full in
+/// the midst of a line.
+fn start_on_a_small_disk(blocks: usize, flags: &[&str]) -> Server {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let mut command = udpush_under(&["sh", "-c", &script]);
+    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
+    command.args(["--log-level", "debug"]).args(flags);
+    command.env("TZ", "UTC0");
+    Server::start_command(command)
+}
+
+/// Pushes a document whose line the disk does not hold, and waits until it is full.
+fn fill(server: &Server, bytes: u64) {
+    server.push(format!("\"{}\"", "x".repeat(2 * bytes as usize)));
+    eventually("a full disk", || {
+        (fs::metadata(server.log_path()).unwrap().len() == bytes).then_some(())
+    });
+}
+
+/// Each line is whole, but for the last one of a file that is torn.
+fn assert_whole(log: &str, is_torn: bool) {
+    let mut lines: Vec<_> = log.split('\n').collect();
+    let last = lines.pop().unwrap();
+    assert_eq!(!last.is_empty(), is_torn, "{log}");
+    for line in lines {
+        assert!(
+            line.get(23..29) == Some("+00:00") && line[29..].starts_with(" ["),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn half_a_line_on_a_full_disk_leaves_no_trace_in_the_next_file() {
+    let mut server = start_on_a_small_disk(16, &["--log-max-size", "4096"]);
+    fill(&server, 8192);
+    push_and_wait(&mut server, 2);
+    assert_whole(&server.log(), false);
+    let torn = fs::read_to_string(server.directory.file("udpush.log.1")).unwrap();
+    assert_whole(&torn, true);
+    server.wait_for_line("1 log line was lost: File too large");
+}
+
+#[test]
+fn half_a_line_that_is_truncated_away_leaves_no_trace() {
+    let mut server = start_on_a_small_disk(16, &[]);
+    fill(&server, 8192);
+    File::options()
+        .write(true)
+        .open(server.log_path())
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    push_and_wait(&mut server, 2);
+    assert_whole(&server.log(), false);
+    server.wait_for_line("1 log line was lost: File too large");
 }

@@ -6,10 +6,10 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::grouped;
+use super::lines_lost;
 
 /// Rotated files that are kept: udpush.log.1, the newest, to udpush.log.5.
 const KEPT: u32 = 5;
@@ -47,11 +47,11 @@ impl LogFile {
         let path = std::path::absolute(path).map_err(sentence)?;
         let file = open(&path).map_err(sentence)?;
         Ok(LogFile {
+            torn: is_torn(&path),
             path,
             max_size,
             file: Some(file),
             lost: None,
-            torn: false,
         })
     }
 
@@ -59,14 +59,13 @@ impl LogFile {
         &self.path
     }
 
-    /// Writes whole lines. What cannot be written is lost; the first write that works again
-    /// returns a line about that.
+    /// Writes whole lines. What cannot be written is lost; a line about that is to follow the
+    /// first write that works again.
     pub(super) fn write(&mut self, lines: &[u8]) -> Option<String> {
         match self.try_write(lines) {
             Ok(()) => {
-                let lost = self.lost.take()?;
-                let count = grouped(lost.lines as u64);
-                Some(format!("{count} log lines were lost: {}", lost.why))
+                let lost = self.lost.as_ref()?;
+                Some(lines_lost(lost.lines, &lost.why))
             }
             Err((written, error)) => {
                 let rest = &lines[written..];
@@ -85,47 +84,55 @@ impl LogFile {
         }
     }
 
-    fn try_write(&mut self, lines: &[u8]) -> Result<(), (usize, io::Error)> {
-        let torn = self.torn;
-        let file = self.current(lines.len()).map_err(|error| (0, error))?;
-        if torn {
-            file.write_all(b"\n").map_err(|error| (0, error))?;
+    /// Writes the line about what was lost. If the disk is full again, the next one tells.
+    pub(super) fn write_lost(&mut self, line: &[u8]) {
+        match self.try_write(line) {
+            Ok(()) => self.lost = None,
+            Err((written, _)) => self.torn |= written > 0,
         }
-        let mut written = 0;
-        let outcome = loop {
-            match file.write(&lines[written..]) {
-                Ok(0) => break Err((written, io::ErrorKind::WriteZero.into())),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err((written, error)),
-            }
-            if written == lines.len() {
-                break Ok(());
-            }
-        };
-        self.torn = false;
-        outcome
     }
 
-    /// The file that the path leads to now, rotated if `more` bytes would be too many.
-    fn current(&mut self, more: usize) -> io::Result<&mut File> {
+    fn try_write(&mut self, lines: &[u8]) -> Result<(), (usize, io::Error)> {
+        let (file, torn) = self.current(lines.len()).map_err(|error| (0, error))?;
+        if torn && let Err(error) = file.write_all(b"\n") {
+            self.torn = true;
+            return Err((0, error));
+        }
+        let mut written = 0;
+        while written < lines.len() {
+            match file.write(&lines[written..]) {
+                Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((written, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The file that the path leads to now, rotated if `more` bytes would be too many, and whether
+    /// its last line has no end.
+    fn current(&mut self, more: usize) -> io::Result<(&mut File, bool)> {
         let mut file = match self.file.take() {
             Some(file) if is_at(&file, &self.path) => file,
             _ => {
-                self.torn = false;
-                open(&self.path)?
+                let file = open(&self.path)?;
+                self.torn = is_torn(&self.path);
+                file
             }
         };
         let metadata = file.metadata()?;
+        // It may have been truncated.
+        self.torn &= metadata.len() > 0;
         let is_full = metadata.len() > 0 && metadata.len() + more as u64 > self.max_size;
         if metadata.is_file() && is_full {
             // If the names cannot be changed, the file grows on: better than no log.
             if self.rotate().is_ok() {
-                self.torn = false;
                 file = open(&self.path)?;
+                self.torn = false;
             }
         }
-        Ok(self.file.insert(file))
+        Ok((self.file.insert(file), std::mem::take(&mut self.torn)))
     }
 
     fn rotate(&self) -> io::Result<()> {
@@ -147,6 +154,20 @@ impl LogFile {
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Whether the last line of a file has no end: the disk was full, or the machine went down.
+fn is_torn(path: &Path) -> bool {
+    // Neither a pipe nor a terminal is to be read.
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let last = || {
+        let file = File::open(path).ok()?;
+        let end = file.metadata().ok()?.len();
+        let mut last = [0];
+        file.read_exact_at(&mut last, end.checked_sub(1)?).ok()?;
+        Some(last)
+    };
+    is_file && last().is_some_and(|last| last != *b"\n")
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

@@ -3,20 +3,24 @@
 //! A line goes through a bounded channel, so that a slow or full disk never delays a push; what
 //! overflowed is counted and said. `logged!` limits the rate of each kind of line.
 
+mod clock;
 mod file;
 mod rate;
 mod thread;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use log::{Level, LevelFilter};
-use simplelog::{Config, ConfigBuilder, WriteLogger, format_description};
+use simplelog::{Config, ConfigBuilder, WriteLogger};
+use time::OffsetDateTime;
 
 pub use rate::{Kind, admit};
 use thread::{Lines, LogThread};
+
+use crate::words::grouped;
 
 use file::LogFile;
 
@@ -35,7 +39,7 @@ macro_rules! logged {
 pub(crate) use logged;
 
 /// Where lines go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// To standard error alone.
     Stderr,
@@ -46,13 +50,13 @@ pub enum Target {
 /// The running log; [`finish`](Logging::finish) writes what is left.
 #[derive(Debug)]
 pub struct Logging {
+    path: Option<PathBuf>,
     lines: Lines,
     on_stderr: bool,
     finished: Receiver<()>,
 }
 
-/// Sets the log up, for the whole process and only once, before any other thread is started: the
-/// local time's offset cannot be asked for later.
+/// Sets the log up, for the whole process and only once.
 ///
 /// # Errors
 /// One sentence with the path when the file cannot be opened.
@@ -73,10 +77,8 @@ pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, String> {
     rate::start(lines.clone());
     log::set_boxed_logger(logger).map_err(|error| error.to_string())?;
     log::set_max_level(level);
-    if let Some(path) = path {
-        log::info!("log: {}", path.display());
-    }
     Ok(Logging {
+        path,
         lines,
         on_stderr,
         finished,
@@ -84,6 +86,11 @@ pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, String> {
 }
 
 impl Logging {
+    /// The log's own file, absolute.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// Whether lines go to standard error, alone or too.
     pub fn is_on_stderr(&self) -> bool {
         self.on_stderr
@@ -96,19 +103,16 @@ impl Logging {
     }
 }
 
-/// RFC 3339 with milliseconds, the level, the line; nothing of the crates that are used.
+/// The level, the line; nothing of the crates that are used. The log thread writes the time in
+/// front of it: simplelog has one offset for ever.
 fn line_format() -> Config {
     let mut format = ConfigBuilder::new();
     format
-        .set_time_format_custom(format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3][offset_hour sign:mandatory]:[offset_minute]"
-        ))
+        .set_time_level(LevelFilter::Off)
         .set_thread_level(LevelFilter::Off)
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
         .add_filter_allow_str("udpush");
-    // Where the offset cannot be found out, times are UTC, and say so.
-    let _ = format.set_time_offset_to_local();
     format.build()
 }
 
@@ -132,7 +136,8 @@ impl Write for LineBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.line.extend_from_slice(bytes);
         if self.line.ends_with(b"\n") {
-            self.lines.send(std::mem::take(&mut self.line));
+            let line = std::mem::take(&mut self.line);
+            self.lines.send(OffsetDateTime::now_utc(), line);
         }
         Ok(bytes.len())
     }
@@ -144,41 +149,29 @@ impl Write for LineBuffer {
     }
 }
 
-/// A number with its thousands parted: 12,345.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+/// The line about lines that are not in the log.
+fn lines_lost(count: usize, why: &str) -> String {
+    let were = match count {
+        1 => "line was",
+        _ => "lines were",
+    };
+    format!("{} log {were} lost: {why}", grouped(count as u64))
 }
 
 /// The level at which lines of a kind, and their sums, are written.
 fn level_of(kind: Kind) -> Level {
     match kind {
         Kind::Refused | Kind::Dropped(_) | Kind::NotRegistered | Kind::Visitor => Level::Warn,
-        Kind::Connected | Kind::Closed | Kind::Registered | Kind::Message(_) => Level::Info,
+        Kind::Connected
+        | Kind::Closed
+        | Kind::Resumed(_)
+        | Kind::NotResumed
+        | Kind::Registered
+        | Kind::Message(_) => Level::Info,
         Kind::Empty(_)
         | Kind::Document
         | Kind::ClientFrame
         | Kind::Handshake
         | Kind::Subprotocol => Level::Debug,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_parted() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_000), "1,000");
-        assert_eq!(grouped(12_345_678), "12,345,678");
     }
 }

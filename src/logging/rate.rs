@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::grouped;
 use super::thread::Lines;
+use crate::words::{grouped, plural};
 
 /// Lines of one kind in one second; what comes on top is summed up.
 const LINES_A_SECOND: u64 = 100;
@@ -17,6 +17,10 @@ pub enum Kind {
     Connected,
     /// A client is gone.
     Closed,
+    /// A client was told all of this many messages that it had missed.
+    Resumed(u64),
+    /// A client could not go on where it was.
+    NotResumed,
     /// A client registered something.
     Registered,
     /// A client's registration was refused.
@@ -42,9 +46,11 @@ pub enum Kind {
 }
 
 /// Each kind once, to ask for its sum.
-pub(super) const KINDS: [Kind; 13] = [
+pub(super) const KINDS: [Kind; 15] = [
     Kind::Connected,
     Kind::Closed,
+    Kind::Resumed(0),
+    Kind::NotResumed,
     Kind::Registered,
     Kind::NotRegistered,
     Kind::Message(0),
@@ -115,6 +121,8 @@ impl Kind {
         &RATES[match self {
             Kind::Connected => 0,
             Kind::Closed => 1,
+            Kind::Resumed(_) => 13,
+            Kind::NotResumed => 14,
             Kind::Registered => 2,
             Kind::NotRegistered => 3,
             Kind::Message(_) => 4,
@@ -131,7 +139,10 @@ impl Kind {
 
     fn amount(self) -> u64 {
         match self {
-            Kind::Message(amount) | Kind::Dropped(amount) | Kind::Empty(amount) => amount,
+            Kind::Message(amount)
+            | Kind::Dropped(amount)
+            | Kind::Empty(amount)
+            | Kind::Resumed(amount) => amount,
             _ => 0,
         }
     }
@@ -143,26 +154,31 @@ impl Kind {
 
     /// The sum of what was not written since it was last asked for, as a line.
     pub(super) fn sum(self) -> Option<String> {
-        let more = self.rate().more.swap(0, Ordering::Relaxed);
-        let amount = self.rate().amount.swap(0, Ordering::Relaxed);
-        let (more, amount) = match (more, amount) {
-            (0, 0) => return None,
-            (more, amount) => (grouped(more), grouped(amount)),
-        };
+        let count = self.rate().more.swap(0, Ordering::Relaxed);
+        if count == 0 {
+            return None;
+        }
+        let total = self.rate().amount.swap(0, Ordering::Relaxed);
+        let (more, amount) = (grouped(count), grouped(total));
+        let (s, amounts) = (plural(count), plural(total));
         Some(match self {
-            Kind::Connected => format!("{more} more clients connected"),
-            Kind::Closed => format!("{more} more clients closed"),
-            Kind::Registered => format!("{more} more registrations"),
-            Kind::NotRegistered => format!("{more} more registrations refused"),
-            Kind::Message(_) => format!("{more} more messages, {amount} bytes"),
-            Kind::Refused => format!("{more} more datagrams refused"),
-            Kind::Dropped(_) => format!("the kernel dropped {amount} more datagrams"),
-            Kind::Empty(_) => format!("dropped {amount} more empty documents"),
-            Kind::Handshake => format!("{more} more connections without a session"),
-            Kind::Visitor => format!("{more} more visitors refused"),
-            Kind::Subprotocol => format!("{more} more foreign subprotocols"),
-            Kind::ClientFrame => format!("{more} more frames ignored"),
-            Kind::Document => format!("{more} more documents"),
+            Kind::Connected => format!("{more} more client{s} connected"),
+            Kind::Closed => format!("{more} more client{s} closed"),
+            Kind::Registered => format!("{more} more registration{s}"),
+            Kind::NotRegistered => format!("{more} more registration{s} refused"),
+            Kind::Message(_) => format!("{more} more message{s}, {amount} byte{amounts}"),
+            Kind::Refused => format!("{more} more datagram{s} refused"),
+            Kind::Dropped(_) => format!("the kernel dropped {amount} more datagram{amounts}"),
+            Kind::Empty(_) => format!("dropped {amount} more empty document{amounts}"),
+            Kind::Handshake => format!("{more} more connection{s} without a session"),
+            Kind::Visitor => format!("{more} more visitor{s} refused"),
+            Kind::Subprotocol => format!("{more} more foreign subprotocol{s}"),
+            Kind::ClientFrame => format!("{more} more frame{s} ignored"),
+            Kind::Resumed(_) => {
+                format!("{more} more client{s} resumed, {amount} message{amounts} replayed")
+            }
+            Kind::NotResumed => format!("{more} more client{s} could not resume"),
+            Kind::Document => format!("{more} more document{s}"),
         })
     }
 }

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{Level, LevelFilter, Log, Record};
 use simplelog::{Config, WriteLogger};
+use time::OffsetDateTime;
 
+use super::clock::Clock;
 use super::file::LogFile;
 use super::rate::{KINDS, Kind};
-use super::{grouped, level_of};
+use super::{level_of, lines_lost};
 
 /// Lines that may wait.
 const WAITING_LINES: usize = 4096;
@@ -28,7 +30,8 @@ const WRITE_BYTES: usize = 64 << 10;
 const SUMS: Duration = Duration::from_secs(1);
 
 enum Entry {
-    Line(Vec<u8>),
+    /// When it was made, and all but its time.
+    Line(OffsetDateTime, Vec<u8>),
     /// There are sums to write.
     Sums,
     /// Somebody waits until what came before is written; dropping it tells.
@@ -71,11 +74,11 @@ pub(super) fn lines() -> (Lines, Waiting) {
 }
 
 impl Lines {
-    pub(super) fn send(&self, line: Vec<u8>) {
+    pub(super) fn send(&self, moment: OffsetDateTime, line: Vec<u8>) {
         let length = line.len();
         let waiting = &self.shared.waiting_bytes;
         let fits = waiting.fetch_add(length, Ordering::Relaxed) + length <= WAITING_BYTES;
-        if !fits || self.entries.try_send(Entry::Line(line)).is_err() {
+        if !fits || self.entries.try_send(Entry::Line(moment, line)).is_err() {
             waiting.fetch_sub(length, Ordering::Relaxed);
             self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
         }
@@ -108,6 +111,7 @@ impl Lines {
 
 pub(super) struct LogThread {
     waiting: Waiting,
+    clock: Clock,
     file: Option<LogFile>,
     /// Whether lines go to standard error (too).
     stderr: bool,
@@ -142,6 +146,7 @@ impl LogThread {
         let own_lines = OwnLines::default();
         LogThread {
             waiting,
+            clock: Clock::new(),
             stderr,
             file,
             own: WriteLogger::new(level, format, own_lines.clone()),
@@ -174,9 +179,10 @@ impl LogThread {
             let mut next = first.ok();
             while let Some(entry) = next {
                 match entry {
-                    Entry::Line(line) => {
+                    Entry::Line(moment, line) => {
                         let waiting = &self.waiting.shared.waiting_bytes;
                         waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                        self.clock.stamp(moment, &mut batch);
                         batch.extend_from_slice(&line);
                     }
                     Entry::Sums => {
@@ -221,13 +227,12 @@ impl LogThread {
     fn add_overflow(&mut self, batch: &mut Vec<u8>) {
         let lost = self.waiting.shared.overflowed.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let lost = grouped(lost as u64);
-            let line = format!("{lost} log lines were lost: the log could not be written as fast");
+            let line = lines_lost(lost, "the log could not be written as fast");
             self.add_own(batch, Level::Warn, &line);
         }
     }
 
-    fn add_own(&self, batch: &mut Vec<u8>, level: Level, line: &str) {
+    fn add_own(&mut self, batch: &mut Vec<u8>, level: Level, line: &str) {
         let mut record = Record::builder();
         record.level(level).target("udpush");
         self.own.log(&record.args(format_args!("{line}")).build());
@@ -236,7 +241,11 @@ impl LogThread {
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        batch.append(&mut own);
+        // Its level may be too low to be written.
+        if !own.is_empty() {
+            self.clock.stamp(OffsetDateTime::now_utc(), batch);
+            batch.append(&mut own);
+        }
     }
 
     fn write(&mut self, batch: &[u8]) {
@@ -251,8 +260,9 @@ impl LogThread {
         if let Some(lost) = lost {
             let mut line = Vec::new();
             self.add_own(&mut line, Level::Warn, &lost);
-            // If the disk is full again, the next one that fits says it.
-            self.file.as_mut().map(|file| file.write(&line));
+            if let Some(file) = &mut self.file {
+                file.write_lost(&line);
+            }
         }
     }
 }
@@ -270,7 +280,7 @@ mod tests {
         let file = LogFile::open(&path, u64::MAX).unwrap();
         let (lines, waiting) = lines();
         for line in sent {
-            lines.send(line.clone());
+            lines.send(OffsetDateTime::now_utc(), line.clone());
         }
         let format = Config::default();
         let thread = LogThread::new(waiting, Some(file), false, LevelFilter::Info, format);
@@ -278,7 +288,7 @@ mod tests {
         // Once they are written there is room for as many again.
         lines.flush(Duration::from_secs(20));
         assert_eq!(lines.shared.waiting_bytes.load(Ordering::Relaxed), 0);
-        lines.send(b"afterwards\n".to_vec());
+        lines.send(OffsetDateTime::now_utc(), b"afterwards\n".to_vec());
         lines.end();
         let outcome = finished.recv_timeout(Duration::from_secs(20));
         let log = fs::read_to_string(&path).unwrap();
@@ -308,6 +318,7 @@ mod tests {
     #[test]
     fn where_all_lines_have_room_none_is_said_to_be_lost() {
         let log = log_of(&vec![b"short\n".to_vec(); WAITING_LINES]);
-        assert_eq!(log.len(), 6 * WAITING_LINES + "afterwards\n".len());
+        assert_eq!(log.matches("short\n").count(), WAITING_LINES);
+        assert_eq!(log.lines().count(), WAITING_LINES + 1);
     }
 }

@@ -1,0 +1,80 @@
+//! Local time, as the log thread writes it in front of each line.
+
+use std::env::{self, VarError};
+
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
+use tz::TimeZone;
+
+/// RFC 3339 with milliseconds.
+const FORMAT: StaticFormatDescription = format_description!(
+    "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3][offset_hour sign:mandatory]:[offset_minute] "
+);
+
+/// Knows the offset from UTC, and asks for it again with each minute that begins: summer time, a
+/// changed /etc/localtime.
+#[derive(Debug)]
+pub(super) struct Clock {
+    /// Since 1970; an offset changes with the beginning of one.
+    minute: i64,
+    offset: UtcOffset,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Clock {
+            minute: i64::MIN,
+            offset: UtcOffset::UTC,
+        }
+    }
+
+    /// Appends a moment as local time, and the space behind it.
+    pub(super) fn stamp(&mut self, moment: OffsetDateTime, line: &mut Vec<u8>) {
+        let minute = moment.unix_timestamp().div_euclid(60);
+        if minute != self.minute {
+            self.minute = minute;
+            // Where the offset cannot be found out, times are UTC, and say so.
+            self.offset = local_zone()
+                .and_then(|zone| offset(&zone, moment))
+                .unwrap_or(UtcOffset::UTC);
+        }
+        // Fails only where writing does, and a vector takes all.
+        let _ = moment.to_offset(self.offset).format_into(line, FORMAT);
+    }
+}
+
+/// What TZ says, as for all programs; without it, /etc/localtime.
+fn local_zone() -> Option<TimeZone> {
+    match env::var("TZ") {
+        Ok(zone) => TimeZone::from_posix_tz(&zone).ok(),
+        Err(VarError::NotPresent) => TimeZone::local().ok(),
+        Err(VarError::NotUnicode(_)) => None,
+    }
+}
+
+fn offset(zone: &TimeZone, moment: OffsetDateTime) -> Option<UtcOffset> {
+    let local = zone.find_local_time_type(moment.unix_timestamp()).ok()?;
+    UtcOffset::from_whole_seconds(local.ut_offset()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The offset in Berlin at this moment, in hours.
+    fn berlin(unix_time: i64) -> i8 {
+        // The rule alone, as a machine without zoneinfo has it.
+        let zone = TimeZone::from_posix_tz("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let moment = OffsetDateTime::from_unix_timestamp(unix_time).unwrap();
+        offset(&zone, moment).unwrap().whole_hours()
+    }
+
+    #[test]
+    fn summer_time_begins_and_ends_with_its_second() {
+        // 2026-03-29T01:00Z and 2026-10-25T01:00Z
+        let (begin, end) = (1_774_746_000, 1_792_890_000);
+        assert_eq!((berlin(begin - 1), berlin(begin)), (1, 2));
+        assert_eq!((berlin(end - 1), berlin(end)), (2, 1));
+    }
+}
