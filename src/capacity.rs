@@ -8,6 +8,7 @@
 use crate::client::census::{Bounds, MAX_UNSETTLED};
 use crate::os;
 use crate::os::machine::{self, Limit};
+use crate::words::plural;
 
 /// Descriptors besides the clients' sockets and wakers.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -90,7 +91,10 @@ fn warn(limit: &Limit, fitting: Capacity, max_clients: usize, wanted: usize) {
     let remedy = (limit.remedy)(wanted as u64);
     let only = match clients == max_clients {
         true => "enough for the clients, but for fewer handshakes than usual".to_owned(),
-        false => format!("enough for {clients} clients, not for {max_clients}"),
+        false => format!(
+            "enough for {clients} client{}, not for {max_clients}",
+            plural(clients as u64)
+        ),
     };
     log::warn!("{what}, {only}: {remedy}");
 }

@@ -5,20 +5,24 @@
 pub mod machine;
 
 use std::array;
+use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::poll::{self, PollFd, PollFlags, PollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{
-    self, Backlog, ControlMessageOwned, MsgFlags, MultiHeaders, Shutdown, SockaddrStorage,
-    getsockopt, setsockopt, sockopt,
+    self, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, Shutdown,
+    SockaddrStorage, getsockopt, setsockopt, sockopt,
 };
+use nix::unistd;
 use nix::{cmsg_space, getsockopt_impl, libc, sockopt_impl};
 
 /// Connections that the kernel completes and keeps until they are accepted: std's 128 are too few
@@ -134,6 +138,9 @@ pub struct Datagram<'a> {
     pub bytes: &'a [u8],
     /// Who sent it.
     pub sender: SocketAddr,
+    /// Which address of this machine it came to, where the socket has all of them: see
+    /// [`tell_addresses`].
+    pub receiver: Option<IpAddr>,
     /// How many the kernel had dropped at this socket in all when it queued this one
     /// (`SO_RXQ_OVFL`; wraps around); `None` as long as there were none.
     pub dropped: Option<u32>,
@@ -165,7 +172,7 @@ impl DatagramBuffer {
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
             Self::COUNT,
             // The headers are told what each call found: they serve once.
-            Some(cmsg_space!(u32)),
+            Some(cmsg_space!(u32, in6_pktinfo)),
         );
         let mut slots = self.0.chunks_exact_mut(Self::LARGEST);
         let mut parts: [_; Self::COUNT] =
@@ -182,18 +189,28 @@ impl DatagramBuffer {
             count += 1;
             // An error would say that the kernel told more than there is room for: not why to lose
             // the datagrams.
-            let told = message.cmsgs().into_iter().flatten();
-            let dropped = told.filter_map(|message| match message {
-                ControlMessageOwned::RxqOvfl(dropped) => Some(dropped),
-                _ => None,
-            });
-            let dropped = dropped.last();
+            let (mut dropped, mut receiver) = (None, None);
+            for told in message.cmsgs().into_iter().flatten() {
+                match told {
+                    ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
+                    // Of a broadcast it is the address to answer from.
+                    ControlMessageOwned::Ipv4PacketInfo(told) => {
+                        let address = told.ipi_spec_dst.s_addr.to_ne_bytes();
+                        receiver = Some(Ipv4Addr::from(address).into());
+                    }
+                    ControlMessageOwned::Ipv6PacketInfo(told) => {
+                        receiver = Some(Ipv6Addr::from(told.ipi6_addr.s6_addr).into());
+                    }
+                    _ => {}
+                }
+            }
             let sender = message.address.as_ref().and_then(internet_address);
             let Some(sender) = sender else { continue };
             found(Datagram {
                 // An empty datagram has no part.
                 bytes: message.iovs().next().unwrap_or_default(),
                 sender,
+                receiver,
                 dropped,
             });
         }
@@ -207,14 +224,61 @@ impl Default for DatagramBuffer {
     }
 }
 
-/// Sends one datagram, if the kernel takes it now.
+/// Has a socket that is bound to all addresses tell of each datagram to which of them it came.
 ///
 /// # Errors
-/// `WouldBlock` when it does not; whatever the address cannot take.
-pub fn send_datagram_now(socket: &UdpSocket, bytes: &[u8], receiver: SocketAddr) -> io::Result<()> {
+/// When this is no socket.
+pub fn tell_addresses(socket: &UdpSocket) -> io::Result<()> {
+    match socket.local_addr()? {
+        SocketAddr::V4(bound) if bound.ip().is_unspecified() => {
+            setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+        }
+        SocketAddr::V6(bound) if bound.ip().is_unspecified() => {
+            setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Sends one datagram, if the kernel takes it now, from this address of the machine; `None`: from
+/// the one that it would choose.
+///
+/// # Errors
+/// `WouldBlock` when it does not; whatever the addresses cannot do.
+pub fn send_datagram_now(
+    socket: &UdpSocket,
+    bytes: &[u8],
+    sender: Option<IpAddr>,
+    receiver: SocketAddr,
+) -> io::Result<()> {
     let receiver = SockaddrStorage::from(receiver);
-    let flags = MsgFlags::MSG_DONTWAIT;
-    socket::sendto(socket.as_raw_fd(), bytes, &receiver, flags)?;
+    let (v4, v6);
+    let control = match sender {
+        None => None,
+        Some(IpAddr::V4(sender)) => {
+            v4 = in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: in_addr {
+                    s_addr: u32::from_ne_bytes(sender.octets()),
+                },
+                ipi_addr: in_addr { s_addr: 0 },
+            };
+            Some(ControlMessage::Ipv4PacketInfo(&v4))
+        }
+        Some(IpAddr::V6(sender)) => {
+            v6 = in6_pktinfo {
+                ipi6_addr: in6_addr {
+                    s6_addr: sender.octets(),
+                },
+                ipi6_ifindex: 0,
+            };
+            Some(ControlMessage::Ipv6PacketInfo(&v6))
+        }
+    };
+    let (parts, flags) = ([IoSlice::new(bytes)], MsgFlags::MSG_DONTWAIT);
+    let control = control.as_slice();
+    socket::sendmsg(socket.as_raw_fd(), &parts, control, flags, Some(&receiver))?;
     Ok(())
 }
 
@@ -224,6 +288,15 @@ fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     }
     let v6 = address.as_sockaddr_in6()?;
     Some(SocketAddrV6::from(*v6).into())
+}
+
+/// What this machine is called in its network; `localhost` where nobody has given it a name.
+pub fn host_name() -> String {
+    let is_part_of_name = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    match unistd::gethostname().map(OsString::into_string) {
+        Ok(Ok(name)) if !name.is_empty() && name.chars().all(is_part_of_name) => name,
+        _ => "localhost".to_owned(),
+    }
 }
 
 /// Gives a UDP socket the largest receive buffer up to `wanted` bytes that the kernel grants, has

@@ -1,7 +1,7 @@
 //! Binds everything, owns the threads, starts and stops them in order.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::intake::reply::Replies;
 use crate::intake::udp::Intake;
 use crate::os::{self, Waker};
 use crate::web::Site;
+use crate::words::plural;
 
 /// A client's bytes in the kernel at most: a stuck one must not hold 4 MB there.
 const SEND_BUFFER: usize = 256 << 10;
@@ -123,7 +124,8 @@ impl Server {
     /// Stops: no new clients; what the UDP sockets hold, for at most half a second; close 1001 to
     /// everyone; at most five seconds for them to leave.
     pub fn stop(self) {
-        log::info!("stopping: {} clients online", self.hub.online());
+        let online = self.hub.online();
+        log::info!("stopping: {online} client{} online", plural(online as u64));
         drop(self.stop_accepting);
         os::shut_listener(&self.listener);
         // A thread that panicked has said so already.
@@ -135,7 +137,7 @@ impl Server {
         self.hub.stop();
         let left = self.clients.census().wait_until_empty(FAREWELL);
         if left > 0 {
-            log::warn!("{left} clients did not leave in time");
+            log::warn!("{left} client{} did not leave in time", plural(left as u64));
             return;
         }
         // The last ones to know the hub; without it, the workers' channels are closed.
@@ -189,7 +191,7 @@ fn bind_publishers(publish: &Publish) -> Result<Vec<UdpSocket>, String> {
     for address in addresses {
         match UdpSocket::bind(address) {
             Ok(socket) => {
-                enlarge_receive_buffer(&socket, address)?;
+                prepare_publisher(&socket, address)?;
                 sockets.push(socket);
             }
             // A machine without IPv6.
@@ -223,9 +225,10 @@ fn cannot_bind(address: SocketAddr, error: &io::Error, flag: &str) -> String {
     format!("cannot bind {address}: {reason}")
 }
 
-fn enlarge_receive_buffer(socket: &UdpSocket, address: &SocketAddr) -> Result<(), String> {
+fn prepare_publisher(socket: &UdpSocket, address: &SocketAddr) -> Result<(), String> {
     let granted = os::enlarge_receive_buffer(socket, RECEIVE_BUFFER)
         .map_err(|error| format!("cannot prepare {address}: {error}"))?;
+    os::tell_addresses(socket).map_err(|error| format!("cannot prepare {address}: {error}"))?;
     if granted < RECEIVE_BUFFER {
         log::warn!(
             "the receive buffer of {address} is {granted} bytes, a burst may overflow it: sysctl -w net.core.rmem_max={RECEIVE_BUFFER}"
@@ -234,7 +237,7 @@ fn enlarge_receive_buffer(socket: &UdpSocket, address: &SocketAddr) -> Result<()
     Ok(())
 }
 
-/// The one line that says that all is bound.
+/// The one line that says that all is bound, and one for whoever wants to see something.
 fn announce(listener: &TcpListener, sockets: &[UdpSocket]) -> io::Result<()> {
     let clients = listener.local_addr()?;
     let publishers = sockets
@@ -243,6 +246,12 @@ fn announce(listener: &TcpListener, sockets: &[UdpSocket]) -> io::Result<()> {
         .collect::<io::Result<Vec<_>>>()?
         .join(" and ");
     log::info!("listening: clients on {clients} (tcp), publishers on {publishers} (udp)");
+    let host = match clients.ip() {
+        address if address.is_unspecified() => os::host_name(),
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    log::info!("live page: http://{host}:{}/", clients.port());
     Ok(())
 }
 

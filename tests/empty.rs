@@ -142,7 +142,7 @@ fn nothing_at_all_is_empty_too() {
     drop(client);
     let log = server.stop();
     assert_eq!(
-        log.matches("dropped 1 empty documents from 127.0.0.1:")
+        log.matches("dropped 1 empty document from 127.0.0.1:")
             .count(),
         4
     );

@@ -1,7 +1,7 @@
 //! A datagram that is not JSON: one warning, one reply to its sender, and nobody else notices.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::common::{PATIENCE, Server, nc, own_address, php, publisher, receive, skip, udpush};
 
@@ -110,6 +110,7 @@ fn the_sender_and_the_log_are_told_the_same_sentence() {
     let lines: Vec<_> = lines
         .iter()
         .map(|line| line.split_once(' ').unwrap().1)
+        .map(|line| line.split_once(", it begins with ").unwrap().0)
         .collect();
     assert_eq!(lines, expected_lines);
     assert_no_reply(&socket);
@@ -136,6 +137,44 @@ fn nc_prints_the_reply() {
         printed,
         "udpush: refused: not JSON at byte 7: expected value\n"
     );
+}
+
+#[test]
+fn the_reply_comes_from_the_address_that_was_pushed_to() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return skip("this machine has no IPv6");
+    }
+    for (everywhere, address, network) in [
+        ("0.0.0.0:0", "127.0.0.2", "198.51.100.0/24"),
+        ("[::]:0", "127.0.0.2", "198.51.100.0/24"),
+        ("[::]:0", "::1", "198.51.100.0/24"),
+    ] {
+        let mut command = udpush();
+        command.args(["--listen", "127.0.0.1:0", "--publish", everywhere]);
+        command.args(["--publish-from", network]);
+        let server = Server::start_command(command);
+        let target = SocketAddr::new(address.parse().unwrap(), server.publishers.port());
+        let sentence = "udpush: refused: not JSON at byte 7: expected value\n";
+        // Both hear only whom they sent to.
+        assert_eq!(
+            nc(&["-w1"], target, b"{\"a\": x}"),
+            sentence,
+            "{everywhere}"
+        );
+        let own: IpAddr = match target {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let socket = UdpSocket::bind((own, 0)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.connect(target).unwrap();
+        socket.send(b"{\"a\": x}").unwrap();
+        assert_eq!(
+            receive(&socket),
+            (sentence.to_owned(), target),
+            "{everywhere}"
+        );
+    }
 }
 
 #[test]

@@ -177,3 +177,49 @@ fn neither_a_flood_nor_a_client_that_is_stuck_holds_the_stop_up() {
     });
     drop(stuck);
 }
+
+#[test]
+fn what_a_stop_had_no_time_for_is_counted() {
+    /// Documents in a datagram: two bytes each, so that publishing takes longer than taking.
+    const DOCUMENTS: usize = 32_001;
+    let mut server = Server::start(&["--heartbeat", "3600", "--history", "0"]);
+    let datagram = "7 ".repeat(DOCUMENTS);
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _ended = AtEnd(|| ended.store(true, Ordering::Release));
+        let publishers = server.publishers;
+        let ended = &ended;
+        scope.spawn(move || {
+            let socket = publisher();
+            while !ended.load(Ordering::Acquire) {
+                // Once the server is gone, there is nobody to take it.
+                let _ = socket.send_to(datagram.as_bytes(), publishers);
+            }
+        });
+        server.wait_for_line(" more messages, ");
+        server.signal("TERM");
+        assert_eq!(server.wait().code(), Some(0));
+    });
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("] stopping with "));
+    let numbers: Vec<usize> = line
+        .expect("something is left of a flood")
+        .split(' ')
+        .filter_map(|word| word.replace(',', "").parse().ok())
+        .collect();
+    assert!(numbers[0] > 0, "{line:?}");
+    // Of what was read each document was published or is told of: datagrams are read whole.
+    let published: usize = log
+        .lines()
+        .filter_map(|line| match line.split_once(" more message") {
+            Some((start, _)) => start.rsplit(' ').next(),
+            None => line.contains("] message ").then_some("1"),
+        })
+        .map(|count| count.replace(',', "").parse::<usize>().unwrap())
+        .sum();
+    assert_eq!(
+        (published + numbers[1]) % DOCUMENTS,
+        0,
+        "{published} and {line:?}"
+    );
+}

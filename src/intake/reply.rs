@@ -1,11 +1,12 @@
 //! The one reply datagram that a sender of garbage gets.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::message::Refusal;
 use crate::os;
+use crate::words::canonical;
 
 /// Replies a second at most, to all senders together.
 const RATE: u32 = 100;
@@ -32,9 +33,16 @@ impl Replies {
         }
     }
 
-    /// Tells the sender why its datagram was refused, if it may be told. Never waits; a reply that
-    /// cannot leave now is lost.
-    pub fn refuse(&mut self, socket: &UdpSocket, sender: SocketAddr, why: &Refusal) {
+    /// Tells the sender why its datagram was refused, if it may be told, from the address that it
+    /// sent to, where the socket has several: a sender that is connected to that hears no other.
+    /// Never waits; a reply that cannot leave now is lost.
+    pub fn refuse(
+        &mut self,
+        socket: &UdpSocket,
+        sender: SocketAddr,
+        receiver: Option<IpAddr>,
+        why: &Refusal,
+    ) {
         if !self.enabled || sender.port() < 1024 || self.deaf_ports.contains(&sender.port()) {
             return;
         }
@@ -48,11 +56,16 @@ impl Replies {
         }
         self.sent += 1;
         let sentence = format!("udpush: refused: {why}\n");
-        let outcome = os::send_datagram_now(socket, sentence.as_bytes(), sender);
+        let reply = |from| os::send_datagram_now(socket, sentence.as_bytes(), from, sender);
+        let outcome = match reply(receiver) {
+            // From some addresses nobody can send, such as those of many machines.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => reply(None),
+            outcome => outcome,
+        };
         if let Err(error) = outcome
             && error.kind() != io::ErrorKind::WouldBlock
         {
-            log::debug!("cannot reply to {sender}: {error}");
+            log::debug!("cannot reply to {}: {error}", canonical(sender));
         }
     }
 }
@@ -73,7 +86,7 @@ mod tests {
         let mut replies = Replies::new(true, Vec::new());
         let mut count = 0;
         let mut refuse = || {
-            replies.refuse(&socket, address, &why);
+            replies.refuse(&socket, address, None, &why);
             // Taken out at once: no reply is lost for want of room.
             let received = sender.recv(&mut [0; 200]);
             count += u32::from(received.is_ok());

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 use tungstenite::Bytes;
@@ -28,6 +28,8 @@ const MAX_TAKEN: usize = 1024;
 pub(super) struct Arrival {
     pub(super) bytes: Bytes,
     pub(super) sender: SocketAddr,
+    /// Which address it came to, where its socket has several.
+    pub(super) receiver: Option<IpAddr>,
     /// Which socket it came in at.
     socket: usize,
 }
@@ -143,6 +145,7 @@ impl Sockets {
             self.arrivals.push_back(Arrival {
                 bytes: Bytes::copy_from_slice(datagram.bytes),
                 sender: datagram.sender,
+                receiver: datagram.receiver,
                 socket: index,
             });
             count += 1;
@@ -168,6 +171,20 @@ impl Sockets {
     /// The socket that a datagram came in at.
     pub(super) fn socket_of(&self, arrival: &Arrival) -> &UdpSocket {
         &self.sockets[arrival.socket].socket
+    }
+
+    /// Counts what nobody will read any more: what was taken, and what the kernel holds, as far as
+    /// that is to be found out until then.
+    pub(super) fn discard(&mut self, deadline: Instant) -> usize {
+        let mut count = 0;
+        loop {
+            count += self.arrivals.len();
+            self.arrivals.clear();
+            self.bytes = 0;
+            if Instant::now() >= deadline || !self.take() {
+                return count;
+            }
+        }
     }
 
     /// Datagrams that the kernel is known to have dropped since this was last asked.

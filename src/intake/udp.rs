@@ -24,6 +24,7 @@ use crate::hub::{Hub, Receipt};
 use crate::logging::{Kind, logged};
 use crate::message::{self, Document};
 use crate::os::Waker;
+use crate::words::{Excerpt, JsonLine, canonical, grouped, plural};
 
 /// Messages in a round at most.
 const ROUND_MESSAGES: usize = 1024;
@@ -52,6 +53,9 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// How long a stopping intake still takes what the kernel holds.
 const DRAIN: Duration = Duration::from_millis(500);
+
+/// How long it counts then what there was no time for.
+const COUNT: Duration = Duration::from_millis(100);
 
 /// The UDP thread's state; [`run`](Intake::run) is the thread.
 #[derive(Debug)]
@@ -127,7 +131,24 @@ impl Intake {
                 break;
             }
         }
+        self.tell_what_is_left();
         Ok(())
+    }
+
+    /// What there was no time for is lost with the sockets.
+    fn tell_what_is_left(&mut self) {
+        let documents = self.gathered.documents.len() as u64;
+        let datagrams = self.sockets.discard(Instant::now() + COUNT) as u64;
+        self.tell_what_was_dropped();
+        if documents > 0 || datagrams > 0 {
+            log::warn!(
+                "stopping with {} datagram{} unread and {} document{} unpublished: there was no time left",
+                grouped(datagrams),
+                plural(datagrams),
+                grouped(documents),
+                plural(documents)
+            );
+        }
     }
 
     /// Takes what has arrived and finds the documents in it, as long as there is room for them.
@@ -140,25 +161,31 @@ impl Intake {
             self.read(&arrival);
             found_any = true;
         }
+        self.tell_what_was_dropped();
+        found_any
+    }
+
+    fn tell_what_was_dropped(&mut self) {
         let lost = self.sockets.dropped();
         if lost > 0 {
             logged!(
                 Level::Warn,
                 Kind::Dropped(lost),
-                "the kernel dropped {lost} datagrams: its receive buffer was full"
+                "the kernel dropped {lost} datagram{}: its receive buffer was full",
+                plural(lost)
             );
         }
-        found_any
     }
 
     /// Finds the documents in one datagram, or refuses it.
     fn read(&mut self, arrival: &Arrival) {
-        let sender = arrival.sender;
+        let sender = canonical(arrival.sender);
+        let excerpt = Excerpt(&arrival.bytes);
         if !is_trusted(&self.trusted, sender) {
             logged!(
                 Level::Warn,
                 Kind::Refused,
-                "refused datagram from {sender}: its network is not in --publish-from"
+                "refused datagram from {sender}: its network is not in --publish-from, it begins with {excerpt}"
             );
             return;
         }
@@ -169,7 +196,8 @@ impl Intake {
                     logged!(
                         Level::Debug,
                         Kind::Empty(empty as u64),
-                        "dropped {empty} empty documents from {sender}"
+                        "dropped {empty} empty document{} from {sender}",
+                        plural(empty as u64)
                     );
                 }
                 self.gathered.add(&arrival.bytes, &self.places, sender);
@@ -178,10 +206,11 @@ impl Intake {
                 logged!(
                     Level::Warn,
                     Kind::Refused,
-                    "refused datagram from {sender}: {refusal}"
+                    "refused datagram from {sender}: {refusal}, it begins with {excerpt}"
                 );
                 let socket = self.sockets.socket_of(arrival);
-                self.replies.refuse(socket, sender, &refusal);
+                let (sender, receiver) = (arrival.sender, arrival.receiver);
+                self.replies.refuse(socket, sender, receiver, &refusal);
             }
         }
     }
@@ -250,13 +279,15 @@ fn tell(receipt: &Receipt, document: &Document, sender: SocketAddr) {
     logged!(
         Level::Info,
         Kind::Message(length as u64),
-        "message {id} from {sender}, {length} bytes, for {clients} clients"
+        "message {id} from {sender}, {length} byte{}, for {clients} client{}",
+        plural(length as u64),
+        plural(*clients as u64)
     );
     logged!(
         Level::Debug,
         Kind::Document,
         "document {id}: {}",
-        document.escape_debug()
+        JsonLine(document)
     );
 }
 
