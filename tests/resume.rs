@@ -210,3 +210,47 @@ fn a_client_that_is_told_what_it_missed_hears_of_a_stop() {
     let log = server.log();
     assert!(!log.contains("did not leave in time"), "{log}");
 }
+
+#[test]
+fn the_log_tells_what_was_replayed_or_why_nothing_was() {
+    let mut server = Server::start(&["--history", "20"]);
+    let mut witness = server.connect();
+    let start = text_of(&server.connect_v1("/").json()["id"]);
+    let epoch = start.split_once('-').unwrap().0;
+    server.push(r#"{"class":1} {"class":2} {"class":1} 1"#);
+    for _ in 0..4 {
+        witness.text();
+    }
+    let (_client, _) = resume(&server, &format!("{start}&class=1"));
+    server.wait_for_line(&format!(
+        "] client 3 resumed after {start}: 3 messages replayed"
+    ));
+    let (_client, _) = resume(&server, &format!("{epoch}-3"));
+    server.wait_for_line(&format!(
+        "] client 4 resumed after {epoch}-3: 1 message replayed"
+    ));
+    let (_client, _) = resume(&server, &format!("{epoch}-4"));
+    server.wait_for_line(&format!(
+        "] client 5 resumed after {epoch}-4: 0 messages replayed"
+    ));
+
+    server.push("1 ".repeat(100));
+    for _ in 0..100 {
+        witness.text();
+    }
+    let long = "x".repeat(100);
+    for (since, told) in [
+        (&*start, format!("{start}: not held any more")),
+        (
+            &format!("{epoch}-999"),
+            format!("{epoch}-999: it is yet to come"),
+        ),
+        ("00000000-1", "00000000-1: another epoch".to_owned()),
+        ("", ": not an id".to_owned()),
+        (&long, format!("{}…: not an id", &long[..40])),
+    ] {
+        let (_client, hello) = resume(&server, since);
+        let client = &hello["client"];
+        server.wait_for_line(&format!("] client {client} could not resume after {told}"));
+    }
+}

@@ -15,6 +15,7 @@ use super::session;
 use crate::hub::Hub;
 use crate::os::Waker;
 use crate::web::Site;
+use crate::words::canonical;
 
 /// How long to wait after an error such as having no descriptor left, before it is tried again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -113,7 +114,7 @@ impl Clients {
             None => Waker::new()?,
         };
         match listener.accept() {
-            Ok((stream, peer)) => Ok((self.mailbox(stream, waker), peer)),
+            Ok((stream, peer)) => Ok((self.mailbox(stream, waker), canonical(peer))),
             Err(error) => {
                 hand.waker = Some(waker);
                 Err(error)

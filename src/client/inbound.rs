@@ -44,8 +44,8 @@ enum Source {
 pub(super) struct Heard {
     /// Text frames, in order.
     pub(super) texts: Vec<tungstenite::Utf8Bytes>,
-    /// Bytes of binary frames, which say nothing here.
-    pub(super) binary: usize,
+    /// Bytes of each binary frame, which say nothing here.
+    pub(super) binary: Vec<usize>,
     /// A WebSocket client sent something: a sign of life.
     pub(super) anything: bool,
     /// There may be more in the buffer, of which no poll tells.
@@ -133,7 +133,7 @@ fn read_frames(
     for _ in 0..FRAMES_A_TURN {
         match context.read(&mut stream) {
             Ok(Message::Text(text)) => heard.texts.push(text),
-            Ok(Message::Binary(bytes)) => heard.binary += bytes.len(),
+            Ok(Message::Binary(bytes)) => heard.binary.push(bytes.len()),
             Ok(Message::Close(frame)) => {
                 // The reply to it is written by the next flush, which then has nothing more to do.
                 stream.closing = true;

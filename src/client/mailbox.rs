@@ -54,7 +54,7 @@ impl Outflow for TcpStream {
 }
 
 /// What may wait in one mailbox.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Messages; control frames count too.
     pub messages: usize,

@@ -21,9 +21,10 @@ use super::linger;
 use super::mailbox::{Dismissal, Mailbox, Progress};
 use super::meter::Meter;
 use super::parcel::Parcel;
-use crate::hub::membership::{Membership, Replay};
+use crate::hub::membership::{Membership, Replay, Resumption};
 use crate::logging::{Kind, logged};
 use crate::os;
+use crate::words::{Excerpt, plural};
 
 /// Registrations that a client may send in a second.
 const MAX_REGISTRATIONS: u32 = 20;
@@ -176,7 +177,8 @@ impl<'a> Session<'a> {
             None => Ok(()),
             Some(Dismissal::TooSlow) => {
                 let (messages, bytes) = self.mailbox.waiting();
-                let why = format!("too slow: {messages} messages, {bytes} bytes waited");
+                let (many, of) = (plural(messages as u64), plural(bytes as u64));
+                let why = format!("too slow: {messages} message{many}, {bytes} byte{of} waited");
                 Err(Ending::new(Close::Now(1013, "too slow"), why))
             }
             Some(Dismissal::Stop) => {
@@ -206,7 +208,11 @@ impl<'a> Session<'a> {
     /// Posts more of what the client missed, now that its mailbox is empty; true when it did.
     fn replay(&mut self) -> Result<bool, Ending> {
         match self.membership.replay() {
-            Replay::Done => Ok(false),
+            Replay::Done(None) => Ok(false),
+            Replay::Done(Some(resumption)) => {
+                self.tell_resumption(&resumption);
+                Ok(false)
+            }
             Replay::More => Ok(true),
             Replay::Outrun => {
                 let why = "too slow: the history went on without it";
@@ -221,8 +227,11 @@ impl<'a> Session<'a> {
         if heard.anything {
             self.beat.heard(Instant::now());
         }
-        if heard.binary > 0 {
-            self.ignore(format_args!("{} binary bytes", heard.binary));
+        for length in heard.binary {
+            self.ignore(format_args!(
+                "{length} binary byte{}",
+                plural(length as u64)
+            ));
         }
         for text in heard.texts {
             self.hear(text.as_str())?;
@@ -285,12 +294,31 @@ impl<'a> Session<'a> {
         );
     }
 
+    /// That it was told what it had missed, or why not.
+    fn tell_resumption(&self, resumption: &Resumption) {
+        let client = self.membership.client();
+        match resumption {
+            Resumption::Replayed { since, messages } => logged!(
+                Level::Info,
+                Kind::Resumed(*messages),
+                "client {client} resumed after {since}: {messages} message{} replayed",
+                plural(*messages)
+            ),
+            Resumption::Refused { since, why } => logged!(
+                Level::Info,
+                Kind::NotResumed,
+                "client {client} could not resume after {}: {why}",
+                Excerpt(since.as_bytes())
+            ),
+        }
+    }
+
     fn ignore(&self, what: std::fmt::Arguments<'_>) {
         let client = self.membership.client();
         logged!(
             Level::Debug,
             Kind::ClientFrame,
-            "client {client} said what says nothing here: {what}"
+            "ignored frame from client {client}: {what}"
         );
     }
 }

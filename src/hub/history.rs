@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::id::{Epoch, MessageId};
+use super::membership::Resumption;
 use crate::message::Document;
 
 /// Documents in one slice at most.
@@ -19,7 +20,7 @@ const SLICE_BYTES: usize = 64 << 10;
 const OVERHEAD: usize = 128;
 
 /// What may be held.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Messages.
     pub messages: usize,
@@ -79,6 +80,20 @@ impl History {
         id.epoch == self.newest.epoch
             && id.sequence <= self.newest.sequence
             && self.newest.sequence - id.sequence <= self.held.len() as u64
+    }
+
+    /// Whether a client can go on after the last id that it knows, or why not.
+    pub fn resume(&self, since: String) -> Resumption {
+        let why = match since.parse::<MessageId>() {
+            Ok(since) if self.reaches_back_to(since) => {
+                return Resumption::Replayed { since, messages: 0 };
+            }
+            Ok(since) if since.epoch != self.newest.epoch => "another epoch",
+            Ok(since) if since.sequence > self.newest.sequence => "it is yet to come",
+            Ok(_) => "not held any more",
+            Err(_) => "not an id",
+        };
+        Resumption::Refused { since, why }
     }
 
     /// The first messages after this one, oldest first; none at the head, `None` when they are not

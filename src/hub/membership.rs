@@ -6,7 +6,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::id::{ClientId, MessageId};
-use super::{Hub, Member};
+use super::{Hub, Member, Wish};
 use crate::client::encoding::{Encoding, Hello};
 use crate::client::mailbox::Mailbox;
 use crate::registration::{Names, Registration, RegistrationError};
@@ -24,6 +24,37 @@ pub struct Membership {
     /// What its URL registered: a frame that does not ask for it never widens that.
     from_url: Names,
     position: Position,
+    /// Not yet told to the log.
+    resumption: Option<Resumption>,
+}
+
+/// What becomes of a client that wants to go on where it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resumption {
+    /// It was told so many messages after this one, as far as they are for it.
+    Replayed {
+        /// The last one that it knew.
+        since: MessageId,
+        /// So far.
+        messages: u64,
+    },
+    /// Nothing is replayed.
+    Refused {
+        /// What it sent as the last id that it knew.
+        since: String,
+        /// The reason.
+        why: &'static str,
+    },
+}
+
+impl Resumption {
+    /// The message after which it goes on.
+    pub(super) fn start(&self) -> Option<MessageId> {
+        match self {
+            Resumption::Replayed { since, .. } => Some(*since),
+            Resumption::Refused { .. } => None,
+        }
+    }
 }
 
 /// From where a client hears messages.
@@ -36,10 +67,10 @@ pub(super) enum Position {
 }
 
 /// How far a replay has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// The client is in the routes.
-    Done,
+    /// The client is in the routes; what became of its wish to go on where it was, the first time.
+    Done(Option<Resumption>),
     /// More is to come: when the mailbox is empty again.
     More,
     /// What is to come next is not held any more.
@@ -52,19 +83,20 @@ impl Membership {
         mailbox: Arc<Mailbox>,
         client: ClientId,
         online: usize,
-        encoding: Encoding,
-        registration: Registration,
+        wish: Wish,
         position: Position,
+        resumption: Option<Resumption>,
     ) -> Self {
         Membership {
             hub,
             mailbox,
             client,
             online,
-            encoding,
-            from_url: Names::of(&registration),
-            registration,
+            encoding: wish.encoding,
+            from_url: Names::of(&wish.registration),
+            registration: wish.registration,
             position,
+            resumption,
         }
     }
 
@@ -139,7 +171,7 @@ impl Membership {
     /// joins the routes: in one step, so that there is neither a gap nor a double.
     pub fn replay(&mut self) -> Replay {
         let Position::After(id) = self.position else {
-            return Replay::Done;
+            return Replay::Done(self.resumption.take());
         };
         let mut state = self.hub.lock();
         let Some(slice) = state.history.after(id) else {
@@ -155,7 +187,7 @@ impl Membership {
             drop(state);
             self.registration = shared;
             self.position = Position::Live;
-            return Replay::Done;
+            return Replay::Done(self.resumption.take());
         };
         drop(state);
         self.position = Position::After(*last);
@@ -166,6 +198,9 @@ impl Membership {
                 self.encoding.append_message(&mut bytes, *id, document);
                 messages += 1;
             }
+        }
+        if let Some(Resumption::Replayed { messages: sum, .. }) = &mut self.resumption {
+            *sum += messages as u64;
         }
         if messages > 0 {
             let parcel = self.hub.parcel(bytes, messages, self.encoding.layout());

@@ -25,7 +25,7 @@ use crate::registration::{Registration, RegistrationError};
 use crate::rule::Rule;
 use history::{Bounds, History};
 use id::{ClientId, MessageId};
-use membership::{Membership, Position};
+use membership::{Membership, Position, Resumption};
 use relief::Relief;
 use routes::{Audience, Routes};
 pub use workers::Round;
@@ -69,7 +69,7 @@ pub enum Refusal {
 }
 
 /// What the hub is to keep to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Clients at most.
     pub max_clients: usize,
@@ -265,7 +265,7 @@ impl Hub {
     pub fn join(
         self: &Arc<Self>,
         mailbox: &Arc<Mailbox>,
-        wish: Wish,
+        mut wish: Wish,
         mut answer: Vec<u8>,
     ) -> Result<Membership, Refusal> {
         let registration = self.admit(wish.registration);
@@ -280,18 +280,17 @@ impl Hub {
         }
         state.newest_client += 1;
         let client = ClientId(state.newest_client);
-        let resumed = wish.since.map(|since| {
-            let since = since.parse().ok()?;
-            state.history.reaches_back_to(since).then_some(since)
-        });
+        let resumption = wish.since.take().map(|since| state.history.resume(since));
         let newest = state.history.newest();
-        let start = resumed.flatten().unwrap_or(newest);
+        let start = resumption.as_ref().and_then(Resumption::start);
+        let asked = resumption.as_ref().map(|_| start.is_some());
+        let start = start.unwrap_or(newest);
         let heartbeat = self.settings.heartbeat;
-        let asked = resumed.map(|since| since.is_some());
         let hello = Hello::new(client, start, asked, heartbeat, &told);
         wish.encoding.append_hello(&mut answer, &hello);
         mailbox.post_alone(Parcel::alone(answer, Layout::Whole));
-        let (shared, position) = if start == newest {
+        let position;
+        (wish.registration, position) = if start == newest {
             let member = Member {
                 mailbox: Arc::clone(mailbox),
                 encoding: wish.encoding,
@@ -309,9 +308,9 @@ impl Hub {
             Arc::clone(mailbox),
             client,
             online,
-            wish.encoding,
-            shared,
+            wish,
             position,
+            resumption,
         ))
     }
 
