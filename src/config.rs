@@ -46,7 +46,7 @@ pub enum Publish {
 }
 
 /// Checked settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where browsers connect.
     pub listen: SocketAddr,

@@ -223,7 +223,7 @@ fn end_of_one_that_vanished(pong: &str) -> Option<String> {
     let port = server.publishers.port().to_string();
     let push = format!("echo 1 | nc.openbsd -u -q0 127.0.0.1 {port}");
     assert!(run(&[&enter[..], &["sh", "-c", &push]].concat()));
-    server.wait_for_line("1 bytes, for 0 clients");
+    server.wait_for_line("1 byte, for 0 clients");
     Some(line.split_once("closed: ").unwrap().1.to_owned())
 }
 

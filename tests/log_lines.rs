@@ -1,9 +1,14 @@
 //! What the log says: each line true, and the sums right.
 
+use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::process::Command;
 
-use crate::common::{Client, PATIENCE, Server, own_address, publisher, udpush};
+use serde_json::Value;
+
+use crate::common::{Client, Directory, Ending, PATIENCE, Server};
+use crate::common::{conversation, eventually, own_address, publisher, skip, udpush};
 
 /// What each line says, behind its time and level.
 fn texts(log: &str) -> Vec<String> {
@@ -32,12 +37,26 @@ fn number(text: &str) -> usize {
     text.replace(',', "").parse().expect(text)
 }
 
-/// What lines like `12,345 more <words>…` add up to, and those lines' rests.
-fn sums<'a>(texts: &'a [String], words: &str) -> (usize, Vec<&'a str>) {
+/// What stands before a noun, and how many that is: 1 client, 2 clients.
+fn split_at<'a>(text: &'a str, noun: &str) -> Option<(&'a str, &'a str)> {
+    let (before, after) = text.split_once(noun)?;
+    let count = before
+        .split(' ')
+        .find(|word| word.parse::<u64>().is_ok() || word.contains(','));
+    let is_one = count.expect(text) == "1";
+    assert_eq!(is_one, !after.starts_with('s'), "{text}");
+    Some((before, after.strip_prefix('s').unwrap_or(after)))
+}
+
+/// What lines like `12,345 more <noun>s<words>…` add up to, and those lines' rests.
+fn sums<'a>(texts: &'a [String], noun: &str, words: &str) -> (usize, Vec<&'a str>) {
     let mut total = 0;
     let mut rests = Vec::new();
     for text in texts {
-        if let Some((count, rest)) = text.split_once(&format!(" more {words}")) {
+        if text.contains(&format!(" more {noun}"))
+            && let Some((count, rest)) = split_at(text, &format!(" more {noun}"))
+            && let Some(rest) = rest.strip_prefix(words)
+        {
             total += number(count);
             rests.push(rest);
         }
@@ -68,17 +87,17 @@ fn message_lines_and_their_sums_add_up_to_what_was_published() {
     let (mut count, mut bytes) = (0, 0);
     for text in texts.iter().filter(|text| text.starts_with("message ")) {
         let (id, rest) = text.split_once(&from).expect(text);
-        let (length, audience) = rest.split_once(" bytes, for ").expect(text);
-        assert_eq!(audience, "1 clients");
+        let (length, audience) = split_at(rest, " byte").expect(text);
+        assert_eq!(audience, ", for 1 client");
         let sequence: usize = id.split_once('-').unwrap().1.parse().unwrap();
         assert_eq!(number(length), documents[sequence - 1].len(), "{text}");
         count += 1;
         bytes += number(length);
     }
-    let (more, rests) = sums(&texts, "messages, ");
+    let (more, rests) = sums(&texts, "message", ", ");
     assert!(count >= 100 && more > 0, "{count} lines, {more} more");
     for rest in rests {
-        bytes += number(rest.strip_suffix(" bytes").expect(rest));
+        bytes += number(split_at(rest, " byte").expect(rest).0);
     }
     assert_eq!(count + more, 3000);
     assert_eq!(bytes, documents.iter().map(String::len).sum::<usize>());
@@ -102,30 +121,27 @@ fn refusals_and_clients_are_summed_up_too() {
     drop(server.connect_many(250));
     drop(witness);
     // Sums come while it runs, not only at its end.
-    server.wait_for_line(" more datagrams refused");
+    server.wait_for_line(" more datagram");
     let log = server.stop();
     let texts = texts(&log);
     let lines = |words: &str| texts.iter().filter(|text| text.contains(words)).count();
     assert_eq!(
-        lines("refused datagram from ") + sums(&texts, "datagrams refused").0,
+        lines("refused datagram from ") + sums(&texts, "datagram", " refused").0,
         300
     );
     assert_eq!(
         2 * lines("dropped 2 empty documents from ") + dropped(&texts),
         600
     );
-    for (line, sum) in [
-        ("connected from ", "clients connected"),
-        (" closed: ", "clients closed"),
-    ] {
-        assert_eq!(lines(line) + sums(&texts, sum).0, 251, "{line}");
+    for (line, sum) in [("connected from ", " connected"), (" closed: ", " closed")] {
+        assert_eq!(lines(line) + sums(&texts, "client", sum).0, 251, "{line}");
     }
 }
 
 /// What lines like `dropped 12,345 more empty documents` add up to.
 fn dropped(texts: &[String]) -> usize {
     let counts = texts.iter().filter_map(|text| {
-        let count = text.strip_suffix(" more empty documents")?;
+        let (count, _) = split_at(text, " more empty document")?;
         Some(number(count.strip_prefix("dropped ")?))
     });
     counts.sum()
@@ -138,7 +154,7 @@ fn documents_appear_at_debug_and_not_before() {
         server.push("{\"secret\":1}");
         server.wait_for_line("12 bytes, for 0 clients");
         let log = server.stop();
-        assert_eq!(log.contains("{\\\"secret\\\":1}"), is_there, "{log}");
+        assert_eq!(log.contains(": {\"secret\":1}\n"), is_there, "{log}");
         assert_eq!(log.contains("secret"), is_there, "{log}");
     }
 }
@@ -229,6 +245,139 @@ fn what_clients_register_is_escaped() {
 }
 
 #[test]
+fn documents_are_there_for_jq() {
+    let mut server = Server::start(&["--log-level", "debug"]);
+    let documents = [
+        "{\r\n\t\"a\": \"\u{7f}\u{9b}31m\u{85}\u{2028}\u{202e}'\", \"b\": \"\\\"\\\\\\n\\u001b\"\n}",
+        "\"document k3f9x0ab-1: [DEBUG] e\u{301} \u{928}\u{92e}\u{938}\u{94d}\u{924}\u{947} \u{1f600}\"",
+        "[1, -0.5,\ttrue]",
+    ];
+    for document in documents {
+        server.push(document);
+    }
+    // As the README has it.
+    let read = r"sed -n 's/^[^ ]* \[DEBUG\] document [^ ]*: //p' udpush.log | jq -c .";
+    eventually("all documents", || {
+        let mut jq = Command::new("sh");
+        jq.args(["-c", read]).current_dir(server.directory.path());
+        let printed = Ending::start(&mut jq).output().stdout;
+        let values = serde_json::Deserializer::from_slice(&printed).into_iter::<Value>();
+        let values: Vec<_> = values.map(Result::unwrap).collect();
+        let expected = documents.map(|document| serde_json::from_str::<Value>(document).unwrap());
+        (values.len() == documents.len()).then(|| assert_eq!(values, expected))
+    });
+    assert_harmless(&server.stop());
+}
+
+#[test]
+fn a_refused_datagram_is_shown_as_it_begins() {
+    let mut server = Server::start(&[]);
+    server.push("{\"msg\":}\n");
+    let line = server.wait_for_line("refused datagram from 127.0.0.1:");
+    let end = r#": not JSON at byte 8: expected value, it begins with {"msg":}\n"#;
+    assert!(line.ends_with(end), "{line}");
+    server.push(
+        [
+            "\u{1b}[2J\n\u{202e}\u{9b}".as_bytes(),
+            b"\xff\\",
+            &[b'x'; 60_000],
+        ]
+        .concat(),
+    );
+    let start = format!(r"\u{{1b}}[2J\n\u{{202e}}\u{{9b}}\xff\\{}…", "x".repeat(28));
+    let line = server.wait_for_line("not UTF-8 at byte 11, it begins with ");
+    assert!(line.ends_with(&format!("begins with {start}")), "{line}");
+    assert_harmless(&server.stop());
+}
+
+#[test]
+fn ipv4_is_told_as_ipv4_where_a_socket_takes_both() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return skip("this machine has no IPv6");
+    }
+    let mut command = udpush();
+    command.args(["--listen", "[::]:0", "--publish", "[::]:0"]);
+    command.args(["--publish-from", "198.51.100.0/24", "--log-level", "debug"]);
+    let mut server = Server::start_command(command);
+    let over_ipv4 = |address: SocketAddr| SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+    server.clients = over_ipv4(server.clients);
+    server.publishers = over_ipv4(server.publishers);
+    let _client = server.connect();
+    server.wait_for_line("client 1 connected from 127.0.0.1:");
+    server.push("1");
+    server.wait_for_line("-1 from 127.0.0.1:");
+    server.push("garbage");
+    server.wait_for_line("refused datagram from 127.0.0.1:");
+    conversation(server.clients, "GET /nowhere HTTP/1.0\r\n\r\n");
+    server.wait_for_line("no session with 127.0.0.1:");
+    let log = server.stop();
+    assert!(!log.contains("::ffff:"), "{log}");
+}
+
+#[test]
+fn one_is_singular_in_every_line() {
+    let mut server = Server::start(&["--log-level", "debug"]);
+    let mut client = server.connect();
+    client.send_raw(&[
+        0x82, 0x81, 0, 0, 0, 0, b'x', 0x82, 0x82, 0, 0, 0, 0, b'x', b'x',
+    ]);
+    server.wait_for_line("ignored frame from client 1: 2 binary bytes");
+    server.push("1");
+    server.push("null");
+    server.wait_for_line("dropped 1 empty document from ");
+    server.signal("TERM");
+    assert_eq!(client.close_code(), 1001);
+    drop(client);
+    server.wait();
+    let log = server.log();
+    for line in [
+        "ignored frame from client 1: 1 binary byte\n",
+        ", 1 byte, for 1 client\n",
+        "] stopping: 1 client online\n",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+}
+
+#[test]
+fn the_first_lines_tell_of_version_settings_log_addresses_and_the_page() {
+    let directory = Directory::new();
+    fs::write(directory.file("c.toml"), "queue = 100\nheartbeat = 25\n").unwrap();
+    let mut command = udpush();
+    command.args(["--config", "c.toml", "--listen", "127.0.0.1:0"]);
+    command.args(["--publish", "127.0.0.1:0", "--route", "a", "--route", "b"]);
+    command.env("UDPUSH_MAX_CLIENTS", "7");
+    let mut server = Server::start_in(directory, command, "udpush.log");
+    let log = server.stop();
+    let told = texts(&log);
+    let version = env!("CARGO_PKG_VERSION");
+    // The listening line may have warnings in front of it.
+    let places: Vec<_> = [
+        format!("udpush {version}, with --config c.toml --listen 127.0.0.1:0 --max-clients 7 --publish 127.0.0.1:0 --queue 100 --route a,b"),
+        format!("log: {}", server.log_path().display()),
+        format!("listening: clients on {} (tcp), publishers on {} (udp)", server.clients, server.publishers),
+        format!("live page: http://{}/", server.clients),
+    ]
+    .iter()
+    .map(|line| told.iter().position(|text| text == line).expect(line))
+    .collect();
+    assert_eq!(places[..2], [0, 1]);
+    assert!(places.is_sorted(), "{log}");
+    assert_eq!(log.matches("listening: ").count(), 1);
+}
+
+#[test]
+fn the_page_of_a_server_that_listens_everywhere_has_the_machines_name() {
+    let mut command = udpush();
+    command.args(["--listen", "0.0.0.0:0", "--publish", "127.0.0.1:0"]);
+    let mut server = Server::start_command(command);
+    let name = Command::new("uname").arg("-n").output().unwrap().stdout;
+    let name = String::from_utf8(name).unwrap();
+    let port = server.clients.port();
+    server.wait_for_line(&format!("] live page: http://{}:{port}/", name.trim()));
+}
+
+#[test]
 fn times_are_local() {
     let mut command = udpush();
     command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
@@ -239,4 +388,28 @@ fn times_are_local() {
     for line in log.lines() {
         assert_eq!(&line[23..29], "+05:30", "{line}");
     }
+}
+
+#[test]
+fn times_follow_summer_time() {
+    let directory = Directory::new();
+    let now = directory.file("now");
+    let printed = Command::new("faketime")
+        .args(["-f", "+0", "printenv", "LD_PRELOAD"])
+        .output();
+    let library = String::from_utf8(printed.unwrap().stdout).unwrap();
+    let mut command = udpush();
+    command.env("LD_PRELOAD", library.trim());
+    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
+    command.env("TZ", "Europe/Berlin");
+    command.env("FAKETIME_TIMESTAMP_FILE", &now);
+    command.envs([("FAKETIME_NO_CACHE", "1"), ("DONT_FAKE_MONOTONIC", "1")]);
+    fs::write(&now, "2026-10-25 01:30:00").unwrap();
+    let mut server = Server::start_in(directory, command, "udpush.log");
+    server.push("1");
+    server.wait_for_line("2026-10-25T01:30:00.000+02:00 [INFO] message ");
+    // Eleven hours later by the hands of the clock, twelve in truth.
+    fs::write(&now, "2026-10-25 12:30:00").unwrap();
+    server.push("2");
+    server.wait_for_line("2026-10-25T12:30:00.000+01:00 [INFO] message ");
 }

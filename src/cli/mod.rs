@@ -2,6 +2,7 @@
 
 mod parse;
 mod serve;
+mod told;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -47,8 +48,8 @@ enum Command {
 
 /// Does what the command line says, and tells the process's exit status.
 pub fn run() -> ExitCode {
-    let command_line = match parse::parse() {
-        Ok(command_line) => command_line,
+    let (command_line, told) = match parse::parse() {
+        Ok(parsed) => parsed,
         Err(Fault::Told(text)) => text.exit(),
         Err(Fault::Usage(sentence)) => {
             complain(&sentence);
@@ -60,8 +61,8 @@ pub fn run() -> ExitCode {
         }
     };
     let outcome = match command_line.command {
-        None => serve::run(command_line.settings, &known_variables()),
-        Some(Command::Serve(settings)) => serve::run(settings, &known_variables()),
+        None => serve::run(command_line.settings, &told, &known_variables()),
+        Some(Command::Serve(settings)) => serve::run(settings, &told, &known_variables()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

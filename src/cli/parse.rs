@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches};
 
-use super::CommandLine;
+use super::{CommandLine, told};
 use crate::config::file::{self, Entry};
 
 /// What is wrong with what was given.
@@ -25,8 +25,8 @@ pub(super) enum Fault {
     Told(Error),
 }
 
-/// Reads everything.
-pub(super) fn parse() -> Result<CommandLine, Fault> {
+/// Reads everything, and says which settings differ from their defaults.
+pub(super) fn parse() -> Result<(CommandLine, Vec<String>), Fault> {
     let arguments: Vec<OsString> = env::args_os().collect();
     let file = match config_file(&arguments) {
         None => None,
@@ -41,9 +41,12 @@ pub(super) fn parse() -> Result<CommandLine, Fault> {
         command = with_defaults(command, entries);
         command = command.mut_subcommand("serve", |serve| with_defaults(serve, entries));
     }
-    let matches = command.try_get_matches_from(&arguments);
+    let matches = command.try_get_matches_from_mut(&arguments);
     matches
-        .and_then(|matches| CommandLine::from_arg_matches(&matches))
+        .and_then(|matches| {
+            let command_line = CommandLine::from_arg_matches(&matches)?;
+            Ok((command_line, told::other_than_default(&command, &matches)))
+        })
         .map_err(|error| fault(error, &arguments, file.as_ref()))
 }
 

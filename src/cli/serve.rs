@@ -18,15 +18,20 @@ const IMPATIENT: i32 = 130;
 /// Signals this close to each other are one: timeout(1) and shells signal a process and its group.
 const ONE_SIGNAL: Duration = Duration::from_millis(100);
 
-/// Serves until a signal comes or something ends that must not.
+/// Serves until a signal comes or something ends that must not. The log is to say what was `told`.
 ///
 /// # Errors
 /// One sentence that names the setting, address or path, and where it can, the remedy.
-pub(super) fn run(settings: Settings, known_variables: &[OsString]) -> Result<(), Failure> {
+pub(super) fn run(
+    settings: Settings,
+    told: &[String],
+    known_variables: &[OsString],
+) -> Result<(), Failure> {
     let config = settings.check().map_err(Failure::Untold)?;
     // Before the first thread: they inherit it.
     os::block_hangup().map_err(|error| Failure::Untold(format!("cannot block SIGHUP: {error}")))?;
     let logging = logging::start(&config.log, config.log_level).map_err(Failure::Untold)?;
+    introduce(told, &logging);
     warn_of_unknown_variables(known_variables);
     let outcome = serve(&config).map_err(|reason| {
         log::error!("{reason}");
@@ -37,6 +42,18 @@ pub(super) fn run(settings: Settings, known_variables: &[OsString]) -> Result<()
     });
     logging.finish();
     outcome
+}
+
+/// The first lines of each start: which program this is, what it was told, where its log is.
+fn introduce(told: &[String], logging: &logging::Logging) {
+    let told = match told {
+        [] => "all settings are the defaults".to_owned(),
+        told => format!("with {}", told.join(" ")),
+    };
+    log::info!("udpush {}, {told}", env!("CARGO_PKG_VERSION"));
+    if let Some(path) = logging.path() {
+        log::info!("log: {}", path.display());
+    }
 }
 
 /// A spelling mistake in a unit file should not go unnoticed.
