@@ -41,6 +41,8 @@ pub(super) struct Sockets {
     arrivals: VecDeque<Arrival>,
     bytes: usize,
     dropped: u64,
+    /// Several came at once, and the kernel was not asked since what it dropped behind the last one.
+    is_burst: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,11 @@ impl Source {
     }
 }
 
+/// How many of those that were dropped in all were not known before.
+fn note_dropped(known: &mut u32, dropped: u32) -> u64 {
+    u64::from(dropped.wrapping_sub(std::mem::replace(known, dropped)))
+}
+
 impl Sockets {
     pub(super) fn new(sockets: Vec<UdpSocket>) -> Self {
         Sockets {
@@ -73,6 +80,7 @@ impl Sockets {
             arrivals: VecDeque::new(),
             bytes: 0,
             dropped: 0,
+            is_burst: false,
         }
     }
 
@@ -129,6 +137,7 @@ impl Sockets {
                 break;
             }
         }
+        self.is_burst |= taken > 1;
         taken > 0
     }
 
@@ -138,8 +147,7 @@ impl Sockets {
         let mut count = 0;
         let received = self.buffer.receive_now(&source.socket, |datagram| {
             if let Some(dropped) = datagram.dropped {
-                self.dropped += u64::from(dropped.wrapping_sub(source.dropped));
-                source.dropped = dropped;
+                self.dropped += note_dropped(&mut source.dropped, dropped);
             }
             self.bytes += datagram.bytes.len() + OVERHEAD;
             self.arrivals.push_back(Arrival {
@@ -183,6 +191,19 @@ impl Sockets {
             self.bytes = 0;
             if Instant::now() >= deadline || !self.take() {
                 return count;
+            }
+        }
+    }
+
+    /// Asks the kernel what it dropped behind the last datagram of a burst: of that no datagram tells
+    /// until the next one comes. A lone one leaves room for others, and is not worth the question.
+    pub(super) fn ask_what_was_dropped(&mut self) {
+        if !std::mem::take(&mut self.is_burst) {
+            return;
+        }
+        for source in &mut self.sockets {
+            if let Ok(dropped) = os::dropped(&source.socket) {
+                self.dropped += note_dropped(&mut source.dropped, dropped);
             }
         }
     }

@@ -115,6 +115,8 @@ impl Intake {
         while self.stop.try_recv() != Err(TryRecvError::Disconnected) {
             let has_work = !self.gathered.is_empty() || !self.sockets.is_empty();
             if !has_work || !self.hub.has_room() {
+                self.sockets.ask_what_was_dropped();
+                self.tell_what_was_dropped();
                 self.sockets.wait(&self.waker, None)?;
             }
             self.gather();
@@ -139,6 +141,7 @@ impl Intake {
     fn tell_what_is_left(&mut self) {
         let documents = self.gathered.documents.len() as u64;
         let datagrams = self.sockets.discard(Instant::now() + COUNT) as u64;
+        self.sockets.ask_what_was_dropped();
         self.tell_what_was_dropped();
         if documents > 0 || datagrams > 0 {
             log::warn!(
