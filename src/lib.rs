@@ -2,7 +2,7 @@
 //!
 //! A message's way, which the source tree shows:
 //!
-//! datagram → [`intake`] → [`message`] → [`hub`] (id, routes) → [`mailbox`](client::mailbox) →
+//! datagram → [`intake`] → [`message`] → [`hub`] (id, routes) → [`mailbox`] →
 //! [`worker`](hub::workers) → socket
 //!
 //! - The UDP thread takes whatever has arrived and makes rounds of it ([`intake::udp`]).
@@ -14,18 +14,18 @@
 //! [`web`] is the live page and push.js. [`server`] starts and stops the threads; [`config`] and
 //! [`logging`] are what operators see.
 
+pub mod audience;
 mod capacity;
 pub mod cli;
 pub mod client;
 pub mod config;
-mod fields;
+pub mod http;
 pub mod hub;
 pub mod intake;
 pub mod logging;
+pub mod mailbox;
 pub mod message;
 pub mod os;
-pub mod registration;
-pub mod rule;
 pub mod server;
 pub mod web;
 mod words;

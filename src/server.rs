@@ -10,12 +10,12 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::capacity::Capacity;
 use crate::client::accept::Clients;
-use crate::client::parcel::Memory;
 use crate::config::{Config, PUBLISH_PORT, Publish, UdpReply};
 use crate::hub::workers::Workers;
 use crate::hub::{self, Hub};
 use crate::intake::reply::Replies;
 use crate::intake::udp::Intake;
+use crate::mailbox::parcel::Memory;
 use crate::os::{self, Waker};
 use crate::web::Site;
 use crate::words::plural;

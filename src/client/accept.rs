@@ -9,10 +9,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::census::{Bounds, Census};
-use super::mailbox::{Limits, Mailbox};
-use super::parcel::Memory;
 use super::session;
 use crate::hub::Hub;
+use crate::mailbox::parcel::Memory;
+use crate::mailbox::{Limits, Mailbox};
 use crate::os::Waker;
 use crate::web::Site;
 use crate::words::canonical;

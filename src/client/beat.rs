@@ -11,7 +11,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::hub::id::ClientId;
+use crate::message::id::ClientId;
 
 /// Groups in which clients are pinged, in each interval.
 const GROUPS: u32 = 100;

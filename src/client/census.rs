@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::mailbox::{Dismissal, Mailbox};
+use crate::mailbox::{Dismissal, Mailbox};
 
 /// Connections that may be no members of the hub, where the machine has room for them.
 pub const MAX_UNSETTLED: usize = 1000;
@@ -203,8 +203,8 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::client::mailbox::Limits;
-    use crate::client::parcel::Memory;
+    use crate::mailbox::Limits;
+    use crate::mailbox::parcel::Memory;
     use crate::os::Waker;
 
     fn mailbox() -> Arc<Mailbox> {

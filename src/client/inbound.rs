@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-use super::encoding::Encoding;
 use super::ending::{Close, Ending};
-use super::mailbox::Mailbox;
 use super::meter::Meter;
-use super::parcel::Parcel;
+use crate::mailbox::Mailbox;
+use crate::mailbox::encoding::Encoding;
+use crate::mailbox::parcel::Parcel;
 use crate::os;
 
 /// Bytes of a client's frame, and of a message made of several.

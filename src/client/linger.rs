@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
-use super::mailbox::{Dismissal, Mailbox, Progress};
 use super::meter::Meter;
+use crate::mailbox::{Dismissal, Mailbox, Progress};
 use crate::os::{self, Outgoing};
 
 /// How long nothing may happen: the client's system acknowledges nothing of what is left, or all

@@ -2,13 +2,7 @@
 
 pub mod accept;
 pub mod census;
-pub mod encoding;
-pub mod events;
-pub mod frames;
 pub mod handshake;
-pub mod http;
-pub mod mailbox;
-pub mod parcel;
 pub mod session;
 
 mod beat;

@@ -18,11 +18,11 @@ use super::ending::{Close, Ending};
 use super::handshake::{self, Failure};
 use super::inbound::Inbound;
 use super::linger;
-use super::mailbox::{Dismissal, Mailbox, Progress};
 use super::meter::Meter;
-use super::parcel::Parcel;
 use crate::hub::membership::{Membership, Replay, Resumption};
 use crate::logging::{Kind, logged};
+use crate::mailbox::parcel::Parcel;
+use crate::mailbox::{Dismissal, Mailbox, Progress};
 use crate::os;
 use crate::words::{Excerpt, plural};
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::registration::MAX_NAME_BYTES;
+use crate::audience::registration::MAX_NAME_BYTES;
 
 /// Whole numbers from `least` to `most`.
 pub(super) fn number(

@@ -5,10 +5,9 @@
 //! are posted under the lock, every client sees that order. Publishers call [`Hub::publish`],
 //! clients' threads [`Hub::join`]; a client's [`Membership`] is its place in here.
 
-pub mod history;
-pub mod id;
 pub mod membership;
 mod relief;
+pub mod ring;
 pub mod routes;
 pub mod workers;
 
@@ -16,17 +15,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::client::encoding::{Encoding, Hello};
-use crate::client::mailbox::{Dismissal, Mailbox};
-use crate::client::parcel::{Layout, Memory, Parcel};
+use crate::audience::registration::budget::Budget;
+use crate::audience::registration::{Registration, RegistrationError};
+use crate::audience::rule::Rule;
+use crate::mailbox::encoding::{Encoding, Hello};
+use crate::mailbox::parcel::{Layout, Memory, Parcel};
+use crate::mailbox::{Dismissal, Mailbox};
 use crate::message::Document;
-use crate::registration::budget::Budget;
-use crate::registration::{Registration, RegistrationError};
-use crate::rule::Rule;
-use history::{Bounds, History};
-use id::{ClientId, MessageId};
+use crate::message::id::{ClientId, MessageId};
 use membership::{Membership, Position, Resumption};
 use relief::Relief;
+use ring::{Bounds, History};
 use routes::{Audience, Routes};
 pub use workers::Round;
 use workers::Workers;

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::client::mailbox::{Dismissal, Mailbox};
+use crate::mailbox::{Dismissal, Mailbox};
 
 /// Bytes that may wait in all mailboxes together.
 const MAX_MEMORY: usize = 256 << 20;
@@ -81,8 +81,8 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::client::mailbox::Limits;
-    use crate::client::parcel::{Memory, Parcel};
+    use crate::mailbox::Limits;
+    use crate::mailbox::parcel::{Memory, Parcel};
     use crate::os::Waker;
 
     /// Mailboxes in which so many bytes wait.

@@ -5,8 +5,8 @@ use std::net::{TcpListener, TcpStream};
 
 use super::membership::Replay;
 use super::*;
-use crate::client::frames::append_text;
-use crate::client::mailbox::{Limits, Progress};
+use crate::mailbox::frames::append_text;
+use crate::mailbox::{Limits, Progress};
 use crate::os::Waker;
 
 /// Clients at most.

@@ -194,13 +194,13 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::client::encoding::Encoding;
-    use crate::client::mailbox::{Limits, Mailbox};
-    use crate::client::parcel::{Memory, Parcel};
-    use crate::hub::id::ClientId;
+    use crate::audience::registration::Registration;
+    use crate::audience::rule::Rule;
     use crate::hub::routes::Routes;
-    use crate::registration::Registration;
-    use crate::rule::Rule;
+    use crate::mailbox::encoding::Encoding;
+    use crate::mailbox::parcel::{Memory, Parcel};
+    use crate::mailbox::{Limits, Mailbox};
+    use crate::message::id::ClientId;
 
     /// A round for so many clients, who share one mailbox over this socket; and that.
     fn round(clients: u64, socket: TcpStream) -> (Round, Arc<Mailbox>) {

@@ -8,9 +8,7 @@
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-pub mod cors;
-
-use crate::client::http::{Answer, Head};
+use crate::http::{Answer, Head, cors};
 
 /// What is served.
 #[derive(Debug)]
@@ -47,9 +45,6 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// Whether the server is up, for whatever watches it.
 const HEALTH: &str = "/healthz";
-
-/// Where a GET is answered without end, and not from here.
-pub const EVENTS: &str = "/events";
 
 impl Site {
     /// `publishers` are the addresses at which messages are taken.
@@ -147,7 +142,7 @@ pub fn answer(site: &Site, head: &Head) -> Answer {
             sentence("200 OK", "ok").header("Cache-Control", "no-store")
         }
         (Some(_), _) | (None, HEALTH) => not_allowed("GET, HEAD, OPTIONS"),
-        (None, EVENTS) => not_allowed("GET, OPTIONS"),
+        (None, cors::EVENTS) => not_allowed("GET, OPTIONS"),
         (None, _) => sentence(
             "404 Not Found",
             "There is nothing at this path: the live page is at /, the script for pages at \

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use super::refusal::Failure;
-use crate::client::http::{Answer, Head, MAX_HEADERS, Malformed};
-use crate::client::mailbox::Mailbox;
+use crate::http::{Answer, Head, MAX_HEADERS, Malformed};
+use crate::mailbox::Mailbox;
 use crate::os;
 
 /// From the connection to the end of the request's head.

@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use log::Level;
 
 use super::stream;
-use crate::client::http::{Answer, Head};
-use crate::client::mailbox::Dismissal;
+use crate::http::cors;
+use crate::http::{Answer, Head};
 use crate::hub::Refusal;
 use crate::logging::{Kind, logged};
-use crate::web::{self, cors};
+use crate::mailbox::Dismissal;
 
 /// Letters of a visitor's own text that a line of the log has at most.
 const EXCERPT: usize = 100;
@@ -92,7 +92,7 @@ impl Failure {
 
     /// An answer in HTTP to a request.
     pub(super) fn of(head: &Head, mut answer: Answer) -> Self {
-        if head.path_and_query().0 == web::EVENTS {
+        if head.path_and_query().0 == cors::EVENTS {
             answer = answer.readers(cors::readers(head));
         }
         let bytes = answer.bytes(head.method == "HEAD");

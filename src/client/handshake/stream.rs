@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::client::encoding::Encoding;
-use crate::client::http::{Answer, Head};
-use crate::web::{self, cors};
+use crate::http::cors;
+use crate::http::{Answer, Head};
+use crate::mailbox::encoding::Encoding;
 
 const CONTENT_TYPE: &str = "text/event-stream";
 
@@ -17,7 +17,7 @@ const LAST_ID: [&str; 2] = ["lastEventId", "Last-Event-ID"];
 /// Whether events are asked for.
 pub(super) fn is_asked_for(head: &Head) -> bool {
     let (path, _) = head.path_and_query();
-    head.method == "GET" && path == web::EVENTS && !head.asks_for_websocket()
+    head.method == "GET" && path == cors::EVENTS && !head.asks_for_websocket()
 }
 
 /// Whether it is an `EventSource`, or asks like one: it comes back by itself, unless it gets an

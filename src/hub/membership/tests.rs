@@ -2,13 +2,13 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
-use crate::client::mailbox::Limits;
-use crate::client::parcel::Memory;
-use crate::hub::history::Bounds;
+use crate::audience::rule::Rule;
+use crate::hub::ring::Bounds;
 use crate::hub::workers::Workers;
 use crate::hub::{Refusal, Settings, Wish};
+use crate::mailbox::Limits;
+use crate::mailbox::parcel::Memory;
 use crate::os::Waker;
-use crate::rule::Rule;
 
 /// Room for one registration of one short value, not for two.
 const ROOM_FOR_ONE: usize = 2000;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::trim::trim_list;
-use crate::hub::id::ClientId;
+use crate::message::id::ClientId;
 
 /// A list of clients that an [`Audience`] may hold beyond the hub's lock. Changing it while one
 /// does copies it first.

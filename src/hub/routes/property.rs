@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::*;
-use crate::registration::{Names, budget::Budget};
+use crate::audience::registration::{Names, budget::Budget};
 
 /// Messages, each judged for all clients of the moment.
 const MESSAGES: usize = 100_000;

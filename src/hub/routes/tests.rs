@@ -1,5 +1,5 @@
 use super::*;
-use crate::registration::Names;
+use crate::audience::registration::Names;
 
 fn closed(fields: &[&str]) -> Rule {
     Rule::Closed(fields.iter().map(|field| field.to_string()).collect())

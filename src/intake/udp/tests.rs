@@ -5,10 +5,10 @@ use std::net::UdpSocket;
 use crossbeam_channel::{Sender, bounded};
 
 use super::*;
+use crate::audience::rule::Rule;
 use crate::hub::Settings;
-use crate::hub::history::Bounds;
+use crate::hub::ring::Bounds;
 use crate::hub::workers::Workers;
-use crate::rule::Rule;
 
 /// An intake that nobody runs, who keeps it from stopping, and a socket that sends to it.
 fn intake() -> (Intake, Sender<()>, UdpSocket) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Registration;
-use crate::fields::{self, Value};
-use crate::rule::Rule;
+use crate::audience::rule::Rule;
+use crate::message::fields::{self, Value};
 
 /// Names of fields that tell what kind of frame it is.
 const KINDS: [&str; 9] = [

@@ -5,12 +5,12 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::id::{ClientId, MessageId};
 use super::{Hub, Member, Wish};
-use crate::client::encoding::{Encoding, Hello};
-use crate::client::mailbox::Mailbox;
-use crate::registration::{Names, Registration, RegistrationError};
-use crate::rule::Verdict;
+use crate::audience::registration::{Names, Registration, RegistrationError};
+use crate::audience::rule::Verdict;
+use crate::mailbox::Mailbox;
+use crate::mailbox::encoding::{Encoding, Hello};
+use crate::message::id::{ClientId, MessageId};
 
 /// Dropping it, in a panic too, is leaving.
 #[derive(Debug)]

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::id::{Epoch, MessageId};
 use super::membership::Resumption;
 use crate::message::Document;
+use crate::message::id::{Epoch, MessageId};
 
 /// Documents in one slice at most.
 const SLICE_MESSAGES: usize = 1024;

@@ -3,6 +3,9 @@
 //! Pure: no I/O, no clock. The intake calls it; nothing is parsed into a tree, and nothing is
 //! printed again.
 
+pub(crate) mod fields;
+pub mod id;
+
 use std::fmt;
 use std::ops::Range;
 

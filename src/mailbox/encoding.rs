@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::Mailbox;
 use super::events;
 use super::frames;
-use super::mailbox::Mailbox;
 use super::parcel::{Layout, Parcel};
-use crate::hub::id::{ClientId, MessageId};
 use crate::message::Document;
+use crate::message::id::{ClientId, MessageId};
 
 /// The subprotocol of pages that want ids (RFC 6455 §1.9).
 pub const SUBPROTOCOL: &str = "udpush.v1";
@@ -214,8 +214,8 @@ impl Hello<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::history::{Bounds, History};
-    use crate::registration::Registration;
+    use crate::audience::registration::Registration;
+    use crate::hub::ring::{Bounds, History};
 
     fn id() -> MessageId {
         let bounds = Bounds {

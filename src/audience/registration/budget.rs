@@ -84,7 +84,7 @@ fn cost(registration: &Registration) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::Rule;
+    use crate::audience::rule::Rule;
 
     fn registration(query: &str) -> Registration {
         Registration::from_query(query, &Rule::Open).unwrap()

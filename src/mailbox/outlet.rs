@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::Outflow;
-use crate::client::parcel::Parcel;
+use crate::mailbox::parcel::Parcel;
 
 /// Parcels in one send at most.
 pub const BATCH: usize = 64;
@@ -28,7 +28,7 @@ pub(super) struct Outlet {
     pub(super) sealed: bool,
     /// The socket's error, until the owner takes it.
     pub(super) broken: Option<io::Error>,
-    /// Slots of waiting parcels that [`Memory`](crate::client::parcel::Memory) knows of, in bytes.
+    /// Slots of waiting parcels that [`Memory`](crate::mailbox::parcel::Memory) knows of, in bytes.
     pub(super) accounted: usize,
 }
 

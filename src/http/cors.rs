@@ -3,8 +3,10 @@
 
 use std::borrow::Cow;
 
-use super::EVENTS;
-use crate::client::http::{Answer, Head};
+use super::{Answer, Head};
+
+/// Where a GET is answered without end, and not from here.
+pub const EVENTS: &str = "/events";
 
 /// The header line that lets pages of any origin read an answer, if they sent no credentials.
 pub const ANYONE: &str = "Access-Control-Allow-Origin: *\r\n";

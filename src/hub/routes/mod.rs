@@ -1,7 +1,7 @@
 //! The routes: who is in, what each client registered, and which clients hear a message.
 //!
 //! Pure; the hub keeps it under its lock, and publishers, handshakes and sessions come through the
-//! hub. The [rule](crate::rule) is answered from an index, so that a message costs by whom it
+//! hub. The [rule](crate::audience::rule) is answered from an index, so that a message costs by whom it
 //! reaches, not by who is connected:
 //!
 //! - Clients with equal registrations are a group: one list of members.
@@ -28,9 +28,9 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
-use crate::hub::id::ClientId;
-use crate::registration::Registration;
-use crate::rule::{Addressed, Rule, Values, Verdict};
+use crate::audience::registration::Registration;
+use crate::audience::rule::{Addressed, Rule, Values, Verdict};
+use crate::message::id::ClientId;
 pub use audience::Audience;
 use audience::Roster;
 use set::{Found, GroupIndex, Set};

@@ -18,7 +18,11 @@
 //! The socket and the waker live as long as the mailbox: nobody who holds one can reach a
 //! descriptor that has become another's.
 
+pub mod encoding;
+pub mod events;
+pub mod frames;
 mod outlet;
+pub mod parcel;
 
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
@@ -27,10 +31,10 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use crossbeam_channel::{Sender, unbounded};
 
-use super::parcel::{Memory, Parcel};
 use crate::os::{self, Waker};
 pub use outlet::BATCH;
 use outlet::Outlet;
+use parcel::{Memory, Parcel};
 
 /// Sends that the owner makes before it looks at its socket and its clock again.
 const OWNER_SENDS: usize = 16;

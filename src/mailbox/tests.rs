@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use super::*;
-use crate::client::frames;
+use crate::mailbox::frames;
 
 /// A socket that takes what the test says, when it says.
 #[derive(Debug, Default)]

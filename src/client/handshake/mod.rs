@@ -19,13 +19,13 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{Request, Version};
 
-use super::encoding::{Encoding, SUBPROTOCOL};
-use super::http::{Answer, Head};
-use super::mailbox::Mailbox;
+use crate::audience::registration::Registration;
+use crate::audience::rule::Rule;
+use crate::http::{Answer, Head};
 use crate::hub::Wish;
 use crate::logging::{Kind, logged};
-use crate::registration::Registration;
-use crate::rule::Rule;
+use crate::mailbox::Mailbox;
+use crate::mailbox::encoding::{Encoding, SUBPROTOCOL};
 use crate::web::{self, Site};
 use refusal::excerpt;
 pub use refusal::{Caller, Failure};

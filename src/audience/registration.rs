@@ -21,8 +21,8 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::fields::{self, Value};
-use crate::rule::Rule;
+use crate::audience::rule::Rule;
+use crate::message::fields::{self, Value};
 use crate::words::JsonLine;
 use budget::Charge;
 use compact::Compact;

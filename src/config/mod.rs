@@ -16,11 +16,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use crate::client::mailbox::Limits;
-use crate::hub::{self, history::Bounds};
+use crate::audience::registration::{MAX_FIELDS, budget};
+use crate::audience::rule::Rule;
+use crate::hub::{self, ring::Bounds};
 use crate::logging;
-use crate::registration::{MAX_FIELDS, budget};
-use crate::rule::Rule;
+use crate::mailbox::Limits;
 pub use settings::{LogLevel, Settings, UdpReply};
 
 /// The port for browsers.

@@ -1,5 +1,7 @@
 //! As much HTTP as 6552 speaks: a request's head in, a short answer out.
 
+pub mod cors;
+
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::mem::MaybeUninit;
@@ -7,8 +9,6 @@ use std::mem::MaybeUninit;
 use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
-
-use crate::web::cors;
 
 /// Headers that a request may have; browsers send about twenty, and proxies add theirs.
 pub const MAX_HEADERS: usize = 256;

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::fields::{self, Value};
-use crate::registration::{Field, Registration};
+use crate::audience::registration::{Field, Registration};
+use crate::message::fields::{self, Value};
 
 /// Which fields of a message address it, and what becomes of a client that did not register them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -249,7 +249,7 @@ impl<'a, K: Copy + Ord> Addressed<'a, K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registration::Names;
+    use crate::audience::registration::Names;
 
     fn closed(fields: &[&str]) -> Rule {
         Rule::Closed(fields.iter().map(|field| field.to_string()).collect())
