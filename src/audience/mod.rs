@@ -1,4 +1,6 @@
 //! Who hears what: what a client may register, and the rule that messages go by.
 
+pub(crate) mod addressed;
 pub mod registration;
 pub mod rule;
+pub mod verdict;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Hub, Member, Wish};
 use crate::audience::registration::{Names, Registration, RegistrationError};
-use crate::audience::rule::Verdict;
+use crate::audience::verdict::Verdict;
 use crate::mailbox::Mailbox;
 use crate::mailbox::encoding::{Encoding, Hello};
 use crate::message::id::{ClientId, MessageId};

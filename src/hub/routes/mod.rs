@@ -28,8 +28,10 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
+use crate::audience::addressed::{Addressed, Values};
 use crate::audience::registration::Registration;
-use crate::audience::rule::{Addressed, Rule, Values, Verdict};
+use crate::audience::rule::Rule;
+use crate::audience::verdict::Verdict;
 use crate::message::id::ClientId;
 pub use audience::Audience;
 use audience::Roster;

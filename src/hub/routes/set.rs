@@ -11,8 +11,8 @@ use super::Group;
 use super::audience::Roster;
 use super::postings::{Posting, Postings};
 use super::trim::trim_table;
+use crate::audience::addressed::Values;
 use crate::audience::registration::{self, Registration};
-use crate::audience::rule::Values;
 
 /// A place in the list of all groups.
 pub(super) type GroupIndex = usize;
