@@ -26,6 +26,7 @@ pub mod logging;
 pub mod mailbox;
 pub mod message;
 pub mod os;
+pub mod sequencer;
 pub mod server;
 pub mod web;
 mod words;

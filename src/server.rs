@@ -17,6 +17,7 @@ use crate::intake::reply::Replies;
 use crate::intake::udp::Intake;
 use crate::mailbox::parcel::Memory;
 use crate::os::{self, Waker};
+use crate::sequencer;
 use crate::web::Site;
 use crate::words::plural;
 
@@ -73,7 +74,9 @@ impl Server {
             max_clients: capacity.clients,
             ..config.hub.clone()
         };
-        let hub = Arc::new(Hub::new(settings, Arc::clone(&memory), workers));
+        let sequencer = sequencer::Memory::default();
+        let newest = sequencer.newest();
+        let hub = Arc::new(Hub::new(settings, newest, Arc::clone(&memory), workers));
         let bound = sockets.iter().filter_map(|s| s.local_addr().ok());
         let bound: Vec<_> = bound.collect();
         let (limits, site) = (config.limits, Site::new(&bound));
@@ -86,6 +89,7 @@ impl Server {
             sockets,
             config.publish_from.clone(),
             replies,
+            sequencer,
             Arc::clone(&hub),
             Arc::clone(&waker),
             intake_stopped,

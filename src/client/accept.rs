@@ -12,6 +12,7 @@ use super::census::{Bounds, Census};
 use super::session;
 use crate::hub::Hub;
 use crate::mailbox::parcel::Memory;
+use crate::mailbox::wire::Wire;
 use crate::mailbox::{Limits, Mailbox};
 use crate::os::Waker;
 use crate::web::Site;
@@ -124,7 +125,7 @@ impl Clients {
 
     fn mailbox(&self, stream: TcpStream, waker: Waker) -> Arc<Mailbox> {
         let memory = Arc::clone(&self.memory);
-        Arc::new(Mailbox::new(stream, waker, self.limits, memory))
+        Arc::new(Mailbox::new(Wire::new(stream), waker, self.limits, memory))
     }
 
     fn start(self: &Arc<Self>, mailbox: &Arc<Mailbox>, peer: SocketAddr) -> io::Result<()> {
@@ -138,7 +139,7 @@ impl Clients {
                 // counts as gone.
                 let mut presence = presence;
                 let mailbox = mailbox;
-                session::run(&mailbox, peer, &clients, &mut presence);
+                session::run(&mailbox, peer, &clients.hub, &clients.site, &mut presence);
             })?;
         Ok(())
     }

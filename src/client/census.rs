@@ -203,19 +203,11 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::mailbox::Limits;
-    use crate::mailbox::parcel::Memory;
-    use crate::os::Waker;
 
     fn mailbox() -> Arc<Mailbox> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let limits = Limits {
-            messages: 100,
-            bytes: 10_000,
-        };
-        let memory = Arc::new(Memory::default());
-        Arc::new(Mailbox::new(socket, Waker::new().unwrap(), limits, memory))
+        Mailbox::over(socket)
     }
 
     fn census(threads: usize, unsettled: usize) -> Arc<Census> {

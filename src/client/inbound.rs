@@ -11,7 +11,6 @@ use super::meter::Meter;
 use crate::mailbox::Mailbox;
 use crate::mailbox::encoding::Encoding;
 use crate::mailbox::parcel::Parcel;
-use crate::os;
 
 /// Bytes of a client's frame, and of a message made of several.
 const MAX_FRAME: usize = 16 << 10;
@@ -160,7 +159,7 @@ fn read_frames(
 
 fn discard(meter: &mut Meter, mailbox: &Mailbox, patience: Duration) -> Result<Heard, Ending> {
     let mut discarded = [0; 1024];
-    match os::receive_now(mailbox.socket(), &mut discarded) {
+    match mailbox.wire().receive_now(&mut discarded) {
         Ok(0) => Err(Ending::new(Close::No, "closed by the client")),
         Ok(count) => {
             meter.count(&discarded[..count], Instant::now());
@@ -190,7 +189,7 @@ impl Read for Stream<'_> {
         if self.drained || self.meter.excess().is_some() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let count = os::receive_now(self.mailbox.socket(), buffer)?;
+        let count = self.mailbox.wire().receive_now(buffer)?;
         if count > 0 && !self.meter.count(&buffer[..count], Instant::now()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }

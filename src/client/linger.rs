@@ -1,13 +1,13 @@
 //! A connection's last seconds: what is queued leaves, then both ends close in order.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
 use super::meter::Meter;
+use crate::mailbox::wire::Wire;
 use crate::mailbox::{Dismissal, Mailbox, Progress};
 use crate::os::{self, Outgoing};
 
@@ -31,7 +31,7 @@ pub(super) fn finish(mailbox: &Mailbox, meter: Meter) -> io::Result<()> {
     let mut linger = Linger {
         mailbox,
         meter,
-        clock: Clock::new(mailbox.socket()),
+        clock: Clock::new(mailbox.wire()),
         is_out: false,
         is_shut: false,
         has_ended: false,
@@ -61,13 +61,13 @@ impl Linger<'_> {
             return Ok(false);
         }
         if self.is_out && !self.is_shut && !self.meter.expects_close_frame() {
-            self.mailbox.socket().shutdown(Shutdown::Write)?;
+            self.mailbox.wire().shut_down()?;
             self.is_shut = true;
         }
         if self.is_out && self.has_ended {
             return Ok(false);
         }
-        let left = self.clock.left(self.mailbox.socket(), self.is_out)?;
+        let left = self.clock.left(self.mailbox.wire(), self.is_out)?;
         let pause = self.meter.pause(Instant::now());
         let is_reading = pause.is_zero() && !self.has_ended;
         let timeout = match (more_to_send, pause) {
@@ -95,7 +95,7 @@ impl Linger<'_> {
         match self.mailbox.deliver_as_owner().0 {
             Progress::Finished => {
                 self.is_out = true;
-                self.clock.restart(self.mailbox.socket());
+                self.clock.restart(self.mailbox.wire());
                 Ok(false)
             }
             Progress::Broken(error) => Err(error),
@@ -110,7 +110,7 @@ impl Linger<'_> {
         interest.set(PollFlags::POLLIN, is_reading);
         interest.set(PollFlags::POLLOUT, !self.is_out);
         let mut interests = [
-            PollFd::new(self.mailbox.socket().as_fd(), interest),
+            PollFd::new(self.mailbox.wire().as_fd(), interest),
             PollFd::new(self.mailbox.waker().as_fd(), PollFlags::POLLIN),
         ];
         os::wait(&mut interests, Some(timeout))?;
@@ -119,7 +119,7 @@ impl Linger<'_> {
 
     fn read(&mut self) -> io::Result<()> {
         let mut discarded = [0; 1024];
-        match os::receive_now(self.mailbox.socket(), &mut discarded) {
+        match self.mailbox.wire().receive_now(&mut discarded) {
             Ok(0) => self.has_ended = true,
             Ok(count) => {
                 self.meter.count(&discarded[..count], Instant::now());
@@ -141,26 +141,26 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(socket: &TcpStream) -> Self {
+    fn new(wire: &Wire) -> Self {
         let now = Instant::now();
         Clock {
             end: now + TOTAL,
             next: now + PATIENCE,
-            outgoing: os::outgoing(socket),
+            outgoing: wire.outgoing(),
         }
     }
 
-    fn restart(&mut self, socket: &TcpStream) {
+    fn restart(&mut self, wire: &Wire) {
         self.next = Instant::now() + PATIENCE;
-        self.outgoing = os::outgoing(socket);
+        self.outgoing = wire.outgoing();
     }
 
     /// How long to wait now.
-    fn left(&mut self, socket: &TcpStream, is_out: bool) -> io::Result<Duration> {
+    fn left(&mut self, wire: &Wire, is_out: bool) -> io::Result<Duration> {
         let now = Instant::now();
         if now >= self.next {
             let before = self.outgoing;
-            self.restart(socket);
+            self.restart(wire);
             let progress = self.outgoing.acknowledged > before.acknowledged;
             // What the client's system has is the client's to read.
             let had_it_all = is_out && before.unsent == 0;

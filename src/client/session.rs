@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use log::Level;
 use nix::poll::{PollFd, PollFlags};
 
-use super::accept::Clients;
 use super::beat::Beat;
 use super::census::Presence;
 use super::ending::{Close, Ending};
@@ -19,11 +18,13 @@ use super::handshake::{self, Failure};
 use super::inbound::Inbound;
 use super::linger;
 use super::meter::Meter;
+use crate::hub::Hub;
 use crate::hub::membership::{Membership, Replay, Resumption};
 use crate::logging::{Kind, logged};
 use crate::mailbox::parcel::Parcel;
 use crate::mailbox::{Dismissal, Mailbox, Progress};
 use crate::os;
+use crate::web::Site;
 use crate::words::{Excerpt, plural};
 
 /// Registrations that a client may send in a second.
@@ -33,15 +34,16 @@ const MAX_REGISTRATIONS: u32 = 20;
 pub(super) fn run(
     mailbox: &Arc<Mailbox>,
     peer: SocketAddr,
-    clients: &Clients,
+    hub: &Arc<Hub>,
+    site: &Site,
     presence: &mut Presence,
 ) {
-    let failure = match handshake::perform(mailbox, peer, clients.hub.rule(), &clients.site) {
+    let failure = match handshake::perform(mailbox, peer, hub.rule(), site) {
         Ok(_) if !presence.settle() => Failure::dismissed(Dismissal::Crowded),
-        Ok(visitor) => match clients.hub.join(mailbox, visitor.wish, visitor.answer) {
+        Ok(visitor) => match hub.join(mailbox, visitor.wish, visitor.answer) {
             Ok(membership) => {
                 drop(visitor.caller);
-                let beat = Beat::new(membership.client(), clients.hub.heartbeat());
+                let beat = Beat::new(membership.client(), hub.heartbeat());
                 let (encoding, patience) = (membership.encoding(), beat.patience());
                 let mut inbound = Inbound::new(encoding, visitor.rest, patience);
                 let session = Session::new(mailbox, membership, &mut inbound, beat);
@@ -162,7 +164,7 @@ impl<'a> Session<'a> {
             };
             let mut interests = [
                 PollFd::new(self.mailbox.waker().as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.mailbox.socket().as_fd(), interest),
+                PollFd::new(self.mailbox.wire().as_fd(), interest),
             ];
             os::wait(&mut interests, Some(timeout))
                 .map_err(|error| Ending::lost(&error, self.beat.patience()))?;

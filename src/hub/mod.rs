@@ -1,4 +1,4 @@
-//! The hub: gives each message its id, keeps it in the history, finds its audience, posts it into
+//! The hub: keeps each message in the ring, finds its audience, posts it into
 //! the audience's mailboxes.
 //!
 //! One lock, never held across anything that may wait. Messages have one order, and because they
@@ -25,7 +25,7 @@ use crate::message::Document;
 use crate::message::id::{ClientId, MessageId};
 use membership::{Membership, Position, Resumption};
 use relief::Relief;
-use ring::{Bounds, History};
+use ring::{Bounds, Ring};
 use routes::{Audience, Routes};
 pub use workers::Round;
 use workers::Workers;
@@ -108,7 +108,7 @@ pub struct Hub {
 
 #[derive(Debug)]
 struct State {
-    history: History,
+    ring: Ring,
     routes: Routes<Member>,
     /// Clients that are still being told what they missed: in no route until they have heard it.
     replaying: HashMap<ClientId, Arc<Mailbox>>,
@@ -118,11 +118,16 @@ struct State {
 }
 
 impl Hub {
-    /// An empty hub with a new epoch.
-    pub fn new(settings: Settings, memory: Arc<Memory>, workers: Workers) -> Self {
+    /// An empty hub; the first message that is published follows `newest`.
+    pub fn new(
+        settings: Settings,
+        newest: MessageId,
+        memory: Arc<Memory>,
+        workers: Workers,
+    ) -> Self {
         Hub {
             state: Mutex::new(State {
-                history: History::new(settings.history),
+                ring: Ring::new(settings.history, newest),
                 routes: Routes::new(settings.rule.clone()),
                 replaying: HashMap::new(),
                 relief: Relief::default(),
@@ -162,14 +167,16 @@ impl Hub {
         (reach >= least).then_some(reach)
     }
 
-    /// Publishes documents in their order, and tells what became of each in `receipts`. They are
-    /// in the mailboxes then; [`deliver`](Hub::deliver) is to follow.
+    /// Publishes messages in their order, and tells what became of each in `receipts`: the first has
+    /// the id `first`, which is the next one, and each that follows has the next. They are in the
+    /// mailboxes then; [`deliver`](Hub::deliver) is to follow.
     ///
     /// A run of messages with the same audience is one parcel: one post and one send for each
     /// client, however long the run. Posting to thousands of clients takes milliseconds: every
     /// now and then `breathe` is called, under the lock, for what cannot be left for so long.
     pub fn publish(
         &self,
+        first: MessageId,
         documents: &[Document],
         receipts: &mut Vec<Receipt>,
         breathe: &mut dyn FnMut(),
@@ -179,8 +186,8 @@ impl Hub {
         let mut state = self.lock();
         // Before posting: nothing waits then for those who keep up.
         state.relieve(&self.memory);
-        let mut id = state.history.newest();
-        state.history.append(documents);
+        state.ring.append(first, documents);
+        let mut id = first;
         let mut rest = documents;
         let mut next = rest.first().map(|first| state.routes.audience(first));
         while let Some(audience) = next.take() {
@@ -195,11 +202,11 @@ impl Hub {
             }
             let (run, after) = rest.split_at(length);
             rest = after;
-            let first = id.next();
+            let first = id;
             for _ in run {
-                id = id.next();
                 let clients = audience.len();
                 receipts.push(Receipt { id, clients });
+                id = id.next();
             }
             self.post(first, run, &audience, breathe);
             round.add(audience);
@@ -279,8 +286,8 @@ impl Hub {
         }
         state.newest_client += 1;
         let client = ClientId(state.newest_client);
-        let resumption = wish.since.take().map(|since| state.history.resume(since));
-        let newest = state.history.newest();
+        let resumption = wish.since.take().map(|since| state.ring.resume(since));
+        let newest = state.ring.newest();
         let start = resumption.as_ref().and_then(Resumption::start);
         let asked = resumption.as_ref().map(|_| start.is_some());
         let start = start.unwrap_or(newest);

@@ -81,25 +81,18 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::mailbox::Limits;
-    use crate::mailbox::parcel::{Memory, Parcel};
-    use crate::os::Waker;
+    use crate::mailbox::parcel::Parcel;
 
     /// Mailboxes in which so many bytes wait.
     fn mailboxes(waiting: &[usize]) -> Vec<Arc<Mailbox>> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let limits = Limits {
-            messages: 1000,
-            bytes: usize::MAX,
-        };
         let mailbox = |bytes: &usize| {
             let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let memory = Arc::new(Memory::default());
-            let mailbox = Mailbox::new(socket, Waker::new().unwrap(), limits, memory);
+            let mailbox = Mailbox::over(socket);
             if *bytes > 0 {
                 mailbox.post(Arc::new(Parcel::frames(vec![0; *bytes])));
             }
-            Arc::new(mailbox)
+            mailbox
         };
         waiting.iter().map(mailbox).collect()
     }

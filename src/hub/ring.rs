@@ -1,13 +1,13 @@
 //! The newest messages, for clients that come back: a ring bounded by count and bytes.
 //!
-//! Pure; the hub keeps it under its lock. The interface is narrow so that a database or a stream
-//! can take its place: append a batch and get its ids; everything after an id, or "not any more".
+//! Pure; the hub keeps it under its lock. Whatever the messages' home is, resumes are answered from
+//! here: everything after an id, or "not any more".
 
 use std::collections::VecDeque;
 
 use super::membership::Resumption;
 use crate::message::Document;
-use crate::message::id::{Epoch, MessageId};
+use crate::message::id::MessageId;
 
 /// Documents in one slice at most.
 const SLICE_MESSAGES: usize = 1024;
@@ -30,21 +30,18 @@ pub struct Bounds {
 
 /// The messages of one epoch, of which the newest are held.
 #[derive(Debug)]
-pub struct History {
+pub struct Ring {
     newest: MessageId,
     held: VecDeque<Document>,
     bytes: usize,
     bounds: Bounds,
 }
 
-impl History {
-    /// An empty history of a new epoch.
-    pub fn new(bounds: Bounds) -> Self {
-        History {
-            newest: MessageId {
-                epoch: Epoch::random(),
-                sequence: 0,
-            },
+impl Ring {
+    /// An empty ring; the first message that comes follows `newest`.
+    pub fn new(bounds: Bounds, newest: MessageId) -> Self {
+        Ring {
+            newest,
             held: VecDeque::new(),
             bytes: 0,
             bounds,
@@ -56,11 +53,10 @@ impl History {
         self.newest
     }
 
-    /// Appends messages in their order. The first one's id is the one after [`newest`] so far,
-    /// and each has the next.
-    ///
-    /// [`newest`]: History::newest
-    pub fn append(&mut self, batch: &[Document]) {
+    /// Appends messages in their order: the first has the id `first`, which is the one after the
+    /// newest so far, and each that follows has the next.
+    pub fn append(&mut self, first: MessageId, batch: &[Document]) {
+        debug_assert_eq!(first, self.newest.next());
         self.newest.sequence += batch.len() as u64;
         for document in batch {
             self.bytes += document.len() + OVERHEAD;
@@ -121,68 +117,73 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sequencer::Memory;
 
-    fn history(messages: usize, bytes: usize) -> History {
-        History::new(Bounds { messages, bytes })
+    fn ring(messages: usize, bytes: usize) -> Ring {
+        Ring::new(Bounds { messages, bytes }, Memory::default().newest())
     }
 
     fn documents(range: std::ops::Range<u64>) -> Vec<Document> {
         range.map(|number| number.to_string().into()).collect()
     }
 
-    fn id(history: &History, sequence: u64) -> MessageId {
+    fn append(ring: &mut Ring, batch: &[Document]) {
+        ring.append(ring.newest().next(), batch);
+    }
+
+    fn id(ring: &Ring, sequence: u64) -> MessageId {
         MessageId {
             sequence,
-            ..history.newest()
+            ..ring.newest()
         }
     }
 
     #[test]
     fn everything_after_an_id_comes_in_slices_or_not_at_all() {
-        let mut history = history(3_000, 1 << 20);
-        history.append(&documents(1..1001));
-        history.append(&documents(1001..5001));
-        assert!(!history.reaches_back_to(id(&history, 1_999)));
-        assert!(history.after(id(&history, 1_999)).is_none());
+        let mut ring = ring(3_000, 1 << 20);
+        append(&mut ring, &documents(1..1001));
+        append(&mut ring, &documents(1001..5001));
+        assert!(!ring.reaches_back_to(id(&ring, 1_999)));
+        assert!(ring.after(id(&ring, 1_999)).is_none());
 
-        let mut position = id(&history, 2_000);
+        let mut position = id(&ring, 2_000);
         let mut next = 2_001;
         loop {
-            let slice = history.after(position).unwrap();
+            let slice = ring.after(position).unwrap();
             let Some((last, _)) = slice.last() else { break };
             assert!(slice.len() <= SLICE_MESSAGES);
             position = *last;
             for (id, document) in &slice {
-                assert_eq!((id.sequence, document.as_str()), (next, &*next.to_string()));
+                assert_eq!((id.sequence, &**document), (next, &*next.to_string()));
                 next += 1;
             }
         }
         assert_eq!(next, 5_001);
-        assert_eq!(position, history.newest());
+        assert_eq!(position, ring.newest());
     }
 
     #[test]
     fn ids_of_another_epoch_or_from_the_future_are_not_reached() {
-        let mut history = history(10, 1 << 20);
-        let stranger = self::history(10, 1 << 20);
-        assert!(history.reaches_back_to(history.newest()));
-        assert!(!history.reaches_back_to(stranger.newest()));
-        assert!(!history.reaches_back_to(id(&history, 1)));
-        history.append(&documents(1..2));
-        assert!(history.reaches_back_to(id(&history, 0)));
+        let mut ring = ring(10, 1 << 20);
+        let stranger = self::ring(10, 1 << 20);
+        assert!(ring.reaches_back_to(ring.newest()));
+        assert!(!ring.reaches_back_to(stranger.newest()));
+        assert!(!ring.reaches_back_to(id(&ring, 1)));
+        append(&mut ring, &documents(1..2));
+        assert!(ring.reaches_back_to(id(&ring, 0)));
     }
 
     #[test]
     fn bytes_are_bounded_and_a_large_document_is_a_slice_of_its_own() {
         let large: Document = "x".repeat(60_000).into();
-        let mut history = history(1_000, 10 * (60_000 + OVERHEAD));
-        history.append(&vec![large; 25]);
-        assert!(!history.reaches_back_to(id(&history, 14)));
-        let slice = history.after(id(&history, 15)).unwrap();
+        let mut ring = ring(1_000, 10 * (60_000 + OVERHEAD));
+        append(&mut ring, &vec![large; 25]);
+        assert!(!ring.reaches_back_to(id(&ring, 14)));
+        let slice = ring.after(id(&ring, 15)).unwrap();
         assert_eq!(slice.len(), 1);
         // Nothing at all can be held, and that is said.
-        let mut none = self::history(0, 0);
-        none.append(&documents(1..3));
+        let mut none = self::ring(0, 0);
+        append(&mut none, &documents(1..3));
         assert!(none.reaches_back_to(none.newest()));
         assert!(!none.reaches_back_to(id(&none, 1)));
     }

@@ -5,9 +5,10 @@ use std::net::{TcpListener, TcpStream};
 
 use super::membership::Replay;
 use super::*;
+use crate::mailbox::Progress;
 use crate::mailbox::frames::append_text;
-use crate::mailbox::{Limits, Progress};
 use crate::os::Waker;
+use crate::sequencer;
 
 /// Clients at most.
 const MOST: usize = 600;
@@ -24,14 +25,20 @@ fn hub(history: usize) -> Arc<Hub> {
         heartbeat: Duration::from_secs(25),
     };
     let (workers, _) = Workers::new(1, Arc::new(Waker::new().unwrap()));
-    Arc::new(Hub::new(settings, Arc::default(), workers))
+    let newest = sequencer::Memory::default().newest();
+    Arc::new(Hub::new(settings, newest, Arc::default(), workers))
+}
+
+/// The id that the next message gets.
+fn next(hub: &Hub) -> MessageId {
+    hub.lock().ring.newest().next()
 }
 
 /// Publishes so many messages, and returns their ids.
 fn publish(hub: &Hub, count: usize) -> Vec<MessageId> {
     let documents: Vec<Document> = (0..count).map(|n| n.to_string().into()).collect();
     let mut receipts = Vec::new();
-    hub.publish(&documents, &mut receipts, &mut || {});
+    hub.publish(next(hub), &documents, &mut receipts, &mut || {});
     receipts.iter().map(|receipt| receipt.id).collect()
 }
 
@@ -46,15 +53,8 @@ impl Client {
         let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let (near, _) = listener.accept().unwrap();
-        let limits = Limits {
-            messages: 10_000,
-            bytes: 1 << 30,
-        };
-        let mailbox = Mailbox::new(near, Waker::new().unwrap(), limits, Arc::default());
-        Client {
-            mailbox: Arc::new(mailbox),
-            far,
-        }
+        let mailbox = Mailbox::over(near);
+        Client { mailbox, far }
     }
 
     fn join(&self, hub: &Arc<Hub>, since: Option<MessageId>) -> Result<Membership, Refusal> {
@@ -209,9 +209,10 @@ fn a_run_with_one_audience_is_one_delivery_a_client_and_each_message_has_its_rec
         r#"{"n":5}"#,
         r#"{"class":1,"n":6}"#,
     ];
-    let before = hub.lock().history.newest();
+    let before = hub.lock().ring.newest();
     let mut receipts = Vec::new();
     let round = hub.publish(
+        next(&hub),
         &documents.map(|document| document.to_owned().into()),
         &mut receipts,
         &mut || {},
@@ -224,7 +225,7 @@ fn a_run_with_one_audience_is_one_delivery_a_client_and_each_message_has_its_rec
         sequence: before.sequence + 6,
         ..before
     };
-    assert_eq!(hub.lock().history.newest(), next);
+    assert_eq!(hub.lock().ring.newest(), next);
     let clients = receipts.iter().map(|receipt| receipt.clients);
     assert_eq!(clients.collect::<Vec<_>>(), [2, 2, 2, 3, 3, 2]);
     assert_eq!(everything.hears(), frames(&documents));
@@ -242,7 +243,7 @@ fn posting_to_many_takes_a_breath_now_and_then() {
     let _memberships: Vec<_> = (0..2 * POSTS_A_BREATH + 1).map(join).collect();
     let mut breaths = 0;
     let document = ["1".to_owned().into()];
-    hub.publish(&document, &mut Vec::new(), &mut || breaths += 1);
+    hub.publish(next(&hub), &document, &mut Vec::new(), &mut || breaths += 1);
     assert_eq!(breaths, 2);
 }
 
@@ -265,7 +266,7 @@ fn a_small_round_is_delivered_at_once_without_any_worker() {
     let mut client = Client::new();
     let _memberships: Vec<_> = (0..DIRECT).map(|_| client.join_plain(&hub, "")).collect();
     let document = ["1".to_owned().into()];
-    let round = hub.publish(&document, &mut Vec::new(), &mut || {});
+    let round = hub.publish(next(&hub), &document, &mut Vec::new(), &mut || {});
     assert_eq!(client.mailbox.waiting().0, DIRECT);
     hub.deliver(round, &mut || panic!("nobody is to help"));
     assert_eq!(client.mailbox.waiting(), (0, 0));

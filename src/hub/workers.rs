@@ -197,19 +197,14 @@ mod tests {
     use crate::audience::registration::Registration;
     use crate::audience::rule::Rule;
     use crate::hub::routes::Routes;
+    use crate::mailbox::Mailbox;
     use crate::mailbox::encoding::Encoding;
-    use crate::mailbox::parcel::{Memory, Parcel};
-    use crate::mailbox::{Limits, Mailbox};
+    use crate::mailbox::parcel::Parcel;
     use crate::message::id::ClientId;
 
     /// A round for so many clients, who share one mailbox over this socket; and that.
     fn round(clients: u64, socket: TcpStream) -> (Round, Arc<Mailbox>) {
-        let limits = Limits {
-            messages: 1000,
-            bytes: 1 << 20,
-        };
-        let memory = Arc::new(Memory::default());
-        let mailbox = Arc::new(Mailbox::new(socket, Waker::new().unwrap(), limits, memory));
+        let mailbox = Mailbox::over(socket);
         let mut routes = Routes::new(Rule::Open);
         for client in 0..clients {
             let member = Member {

@@ -100,7 +100,7 @@ impl Encoding {
                 frames::append_text(bytes, &[&head[..length], document.as_bytes(), b"}"]);
             }
             Encoding::Events | Encoding::ChunkedEvents => {
-                self.append_event(bytes, None, &id, document.as_str());
+                self.append_event(bytes, None, &id, document);
             }
         }
     }
@@ -215,16 +215,12 @@ impl Hello<'_> {
 mod tests {
     use super::*;
     use crate::audience::registration::Registration;
-    use crate::hub::ring::{Bounds, History};
+    use crate::message::id::Epoch;
 
     fn id() -> MessageId {
-        let bounds = Bounds {
-            messages: 0,
-            bytes: 0,
-        };
         MessageId {
+            epoch: Epoch::random(),
             sequence: u64::MAX,
-            ..History::new(bounds).newest()
         }
     }
 

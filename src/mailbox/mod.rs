@@ -23,18 +23,19 @@ pub mod events;
 pub mod frames;
 mod outlet;
 pub mod parcel;
+pub mod wire;
 
 use std::io::{self, IoSlice};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 
 use crossbeam_channel::{Sender, unbounded};
 
-use crate::os::{self, Waker};
+use crate::os::Waker;
 pub use outlet::BATCH;
 use outlet::Outlet;
 use parcel::{Memory, Parcel};
+use wire::Wire;
 
 /// Sends that the owner makes before it looks at its socket and its clock again.
 const OWNER_SENDS: usize = 16;
@@ -49,12 +50,6 @@ pub trait Outflow {
     /// # Errors
     /// `WouldBlock` when nothing is taken now; every other error is final.
     fn send_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
-}
-
-impl Outflow for TcpStream {
-    fn send_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        os::send_now(self, parts)
-    }
 }
 
 /// What may wait in one mailbox.
@@ -97,7 +92,7 @@ pub enum Progress {
 
 /// One client's mailbox over its socket `S`.
 #[derive(Debug)]
-pub struct Mailbox<S = TcpStream> {
+pub struct Mailbox<S = Wire> {
     posts: Sender<Arc<Parcel>>,
     waiting: Waiting,
     closing: AtomicBool,
@@ -106,7 +101,7 @@ pub struct Mailbox<S = TcpStream> {
     waker: Waker,
     memory: Arc<Memory>,
     outlet: Mutex<Outlet>,
-    socket: S,
+    wire: S,
 }
 
 /// Messages and bytes that wait, in one word: posting and delivering cost one atomic step each.
@@ -149,7 +144,7 @@ enum Sent {
 
 impl<S: Outflow> Mailbox<S> {
     /// An empty mailbox; `waker` wakes its owner.
-    pub fn new(socket: S, waker: Waker, limits: Limits, memory: Arc<Memory>) -> Self {
+    pub fn new(wire: S, waker: Waker, limits: Limits, memory: Arc<Memory>) -> Self {
         // The bound is kept by counting: a bounded channel would allocate all its slots at once.
         let (sender, receiver) = unbounded();
         Mailbox {
@@ -161,13 +156,13 @@ impl<S: Outflow> Mailbox<S> {
             waker,
             memory,
             outlet: Mutex::new(Outlet::new(receiver)),
-            socket,
+            wire,
         }
     }
 
-    /// The client's socket, for its owner to read from.
-    pub fn socket(&self) -> &S {
-        &self.socket
+    /// The client's connection, for its owner to read from.
+    pub fn wire(&self) -> &S {
+        &self.wire
     }
 
     /// Wakes the owner; its delivery clears it.
@@ -340,7 +335,7 @@ impl<S: Outflow> Mailbox<S> {
         if outlet.is_empty() {
             return if outlet.sealed { Sent::Last } else { Sent::All };
         }
-        let (wanted, sent) = outlet.send_to(&self.socket);
+        let (wanted, sent) = outlet.send_to(&self.wire);
         match sent {
             Ok(sent) => {
                 let (messages, last) = outlet.settle(sent);
@@ -361,6 +356,19 @@ impl<S: Outflow> Mailbox<S> {
                 Sent::Broken
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Mailbox {
+    /// One over this connection, with room for whatever a test posts.
+    pub(crate) fn over(connection: std::net::TcpStream) -> Arc<Self> {
+        let limits = Limits {
+            messages: 10_000,
+            bytes: 1 << 30,
+        };
+        let (wire, waker) = (Wire::new(connection), Waker::new().unwrap());
+        Arc::new(Mailbox::new(wire, waker, limits, Arc::default()))
     }
 }
 

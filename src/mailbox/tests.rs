@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags};
 
 use super::*;
 use crate::mailbox::frames;
+use crate::os;
 
 /// A socket that takes what the test says, when it says.
 #[derive(Debug, Default)]
@@ -77,11 +78,11 @@ fn frames_of(texts: &[&str]) -> Vec<u8> {
 
 impl Mailbox<Script> {
     fn taken(&self) -> Vec<u8> {
-        self.socket.taken.lock().unwrap().clone()
+        self.wire.taken.lock().unwrap().clone()
     }
 
     fn sends(&self) -> Vec<usize> {
-        self.socket.sends.lock().unwrap().clone()
+        self.wire.sends.lock().unwrap().clone()
     }
 
     fn post_text(&self, words: &str) {
@@ -394,11 +395,11 @@ fn racing_publishers_workers_and_owner_keep_order_and_framing() {
                 };
                 let mut interests = [
                     PollFd::new(mailbox.waker.as_fd(), PollFlags::POLLIN),
-                    PollFd::new(mailbox.socket.as_fd(), interest),
+                    PollFd::new(mailbox.wire.as_fd(), interest),
                 ];
                 os::wait(&mut interests, Some(Duration::from_secs(10))).unwrap();
             }
-            mailbox.socket.shutdown(std::net::Shutdown::Write).unwrap();
+            mailbox.wire.shutdown(std::net::Shutdown::Write).unwrap();
         });
         let publishers: Vec<_> = (0..PUBLISHERS)
             .map(|publisher| {

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock. The intake calls it; nothing is parsed into a tree, and nothing is
 //! printed again.
 
+mod document;
 pub(crate) mod fields;
 pub mod id;
 
@@ -10,10 +11,8 @@ use std::fmt;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
-use tungstenite::Utf8Bytes;
 
-/// One JSON document, its bytes exactly as they came: shared, cheap to clone.
-pub type Document = Utf8Bytes;
+pub use document::Document;
 
 /// Arrays and objects in one another that a document may have, as in PHP's `json_decode`: its
 /// default depth of 512 counts the value inside as a level, too.

@@ -54,7 +54,7 @@ pub(super) fn head(mailbox: &Mailbox) -> Result<(Head, Vec<u8>), Failure> {
 fn receive(mailbox: &Mailbox, received: &mut Vec<u8>) -> Result<bool, Failure> {
     let known = received.len();
     received.resize((known + known.max(FIRST)).min(MAX_HEAD), 0);
-    let outcome = os::receive_now(mailbox.socket(), &mut received[known..]);
+    let outcome = mailbox.wire().receive_now(&mut received[known..]);
     received.truncate(known + outcome.as_ref().map_or(0, |count| *count));
     match outcome {
         Ok(0) => Err(Failure::silent("it left during the handshake")),
@@ -107,7 +107,7 @@ fn parse(received: &[u8]) -> Result<Option<Head>, Failure> {
 fn wait(mailbox: &Mailbox, deadline: Instant) -> Result<(), Failure> {
     let mut interests = [
         PollFd::new(mailbox.waker().as_fd(), PollFlags::POLLIN),
-        PollFd::new(mailbox.socket().as_fd(), PollFlags::POLLIN),
+        PollFd::new(mailbox.wire().as_fd(), PollFlags::POLLIN),
     ];
     let left = deadline.saturating_duration_since(Instant::now());
     os::wait(&mut interests, Some(left)).map_err(Failure::silent)?;

@@ -62,7 +62,7 @@ impl Resumption {
 pub(super) enum Position {
     /// From the routes.
     Live,
-    /// From the history: those after this one are still to be told.
+    /// From the ring: those after this one are still to be told.
     After(MessageId),
 }
 
@@ -141,7 +141,7 @@ impl Membership {
         let id = match self.position {
             Position::Live => {
                 shared = state.routes.register(self.client, &registration);
-                state.history.newest()
+                state.ring.newest()
             }
             Position::After(id) => id,
         };
@@ -159,7 +159,7 @@ impl Membership {
     pub fn beat(&self) {
         let mut state = self.hub.lock();
         let id = match self.position {
-            Position::Live => state.history.newest(),
+            Position::Live => state.ring.newest(),
             Position::After(id) => id,
         };
         self.mailbox.post_alone(self.encoding.heartbeat(id));
@@ -174,7 +174,7 @@ impl Membership {
             return Replay::Done(self.resumption.take());
         };
         let mut state = self.hub.lock();
-        let Some(slice) = state.history.after(id) else {
+        let Some(slice) = state.ring.after(id) else {
             return Replay::Outrun;
         };
         let Some((last, _)) = slice.last() else {

@@ -6,9 +6,8 @@ use crate::audience::rule::Rule;
 use crate::hub::ring::Bounds;
 use crate::hub::workers::Workers;
 use crate::hub::{Refusal, Settings, Wish};
-use crate::mailbox::Limits;
-use crate::mailbox::parcel::Memory;
 use crate::os::Waker;
+use crate::sequencer;
 
 /// Room for one registration of one short value, not for two.
 const ROOM_FOR_ONE: usize = 2000;
@@ -25,18 +24,14 @@ fn hub(registrations: usize) -> Arc<Hub> {
         heartbeat: Duration::from_secs(25),
     };
     let (workers, _) = Workers::new(1, Arc::new(Waker::new().unwrap()));
-    Arc::new(Hub::new(settings, Arc::default(), workers))
+    let newest = sequencer::Memory::default().newest();
+    Arc::new(Hub::new(settings, newest, Arc::default(), workers))
 }
 
 fn mailbox() -> Arc<Mailbox> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let limits = Limits {
-        messages: 100,
-        bytes: 100_000,
-    };
-    let memory = Arc::new(Memory::default());
-    Arc::new(Mailbox::new(stream, Waker::new().unwrap(), limits, memory))
+    Mailbox::over(stream)
 }
 
 fn join(hub: &Arc<Hub>, query: &str, since: Option<String>) -> Result<Membership, Refusal> {
@@ -94,8 +89,9 @@ fn what_others_registered_too_takes_no_room_of_its_own() {
 #[test]
 fn a_client_that_is_still_told_what_it_missed_is_counted() {
     let hub = hub(ROOM_FOR_ONE);
-    let since = hub.lock().history.newest().to_string();
-    hub.publish(&["1".into()], &mut Vec::new(), &mut || {});
+    let newest = hub.lock().ring.newest();
+    hub.publish(newest.next(), &["1".into()], &mut Vec::new(), &mut || {});
+    let since = newest.to_string();
     let mut late = join(&hub, "a=1", Some(since)).unwrap();
     assert_eq!(join(&hub, "a=2", None).err(), Some(Refusal::NoRoom));
     let refused = register(&mut late, r#"{"a":2}"#);

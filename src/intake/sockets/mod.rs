@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags};
-use tungstenite::Bytes;
 
 use crate::os::{self, DatagramBuffer, Waker};
 

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, TryRecvError};
 use ipnet::IpNet;
 use log::Level;
-use tungstenite::Bytes;
 
 use super::reply::Replies;
 use super::sockets::{Arrival, Sockets};
@@ -24,6 +24,7 @@ use crate::hub::{Hub, Receipt};
 use crate::logging::{Kind, logged};
 use crate::message::{self, Document};
 use crate::os::Waker;
+use crate::sequencer;
 use crate::words::{Excerpt, JsonLine, canonical, grouped, plural};
 
 /// Messages in a round at most.
@@ -63,6 +64,7 @@ pub struct Intake {
     sockets: Sockets,
     /// Networks besides loopback that may publish.
     trusted: Vec<IpNet>,
+    sequencer: sequencer::Memory,
     hub: Arc<Hub>,
     waker: Arc<Waker>,
     stop: Receiver<()>,
@@ -88,6 +90,7 @@ impl Intake {
         sockets: Vec<std::net::UdpSocket>,
         trusted: Vec<IpNet>,
         replies: Replies,
+        sequencer: sequencer::Memory,
         hub: Arc<Hub>,
         waker: Arc<Waker>,
         stop: Receiver<()>,
@@ -95,6 +98,7 @@ impl Intake {
         Intake {
             sockets: Sockets::new(sockets),
             trusted,
+            sequencer,
             hub,
             waker,
             stop,
@@ -228,7 +232,9 @@ impl Intake {
         self.gathered.take_round(&mut self.round);
         let sockets = &mut self.sockets;
         let mut in_a_burst = false;
-        let round = self.hub.publish(&self.round, &mut self.receipts, &mut || {
+        let first = self.sequencer.sequence(self.round.len());
+        let receipts = &mut self.receipts;
+        let round = self.hub.publish(first, &self.round, receipts, &mut || {
             in_a_burst |= sockets.take();
         });
         if in_a_burst {
@@ -313,7 +319,7 @@ impl Gathered {
                 true => datagram.slice(place.clone()),
                 false => Bytes::copy_from_slice(&datagram[place.clone()]),
             };
-            let Ok(document) = Document::try_from(bytes) else {
+            let Some(document) = Document::new(bytes) else {
                 // Documents in a text are text.
                 continue;
             };

@@ -27,10 +27,20 @@ fn intake() -> (Intake, Sender<()>, UdpSocket) {
         },
         heartbeat: Duration::from_secs(25),
     };
-    let hub = Arc::new(Hub::new(settings, Arc::default(), workers));
+    let sequencer = sequencer::Memory::default();
+    let newest = sequencer.newest();
+    let hub = Arc::new(Hub::new(settings, newest, Arc::default(), workers));
     let (stop, stopped) = bounded(0);
     let replies = Replies::new(false, Vec::new());
-    let intake = Intake::new(vec![socket], Vec::new(), replies, hub, waker, stopped);
+    let intake = Intake::new(
+        vec![socket],
+        Vec::new(),
+        replies,
+        sequencer,
+        hub,
+        waker,
+        stopped,
+    );
     (intake, stop, sender)
 }
 
@@ -97,7 +107,7 @@ fn a_document_holds_the_bytes_of_others_only_where_they_are_its_neighbours() {
     ] {
         let datagram = Bytes::from(text);
         let gathered = gathered(&datagram);
-        let document = gathered.documents[0].as_str();
+        let document = &*gathered.documents[0];
         assert_eq!(document, "{\"a\":1}");
         let is_within = datagram.as_ptr_range().contains(&document.as_ptr());
         assert_eq!(is_within, is_shared);

@@ -55,7 +55,7 @@ fn whenever_somebody_posts_it_is_out_or_the_owner_is_awake() {
         let mailbox = Mailbox::new(socket, waker, LIMITS, Arc::default());
         let mailbox = Arc::new(mailbox);
         let this = Arc::downgrade(&mailbox);
-        mailbox.socket.mailbox.set(this).unwrap();
+        mailbox.wire.mailbox.set(this).unwrap();
         // The owner has been woken for this one.
         assert!(mailbox.post(text("early")));
         mailbox.waker.wake();
@@ -64,7 +64,7 @@ fn whenever_somebody_posts_it_is_out_or_the_owner_is_awake() {
         let (progress, _) = mailbox.deliver_as_owner();
         assert!(matches!(progress, Progress::Idle), "{progress:?}");
         after.iter().for_each(|act| act.perform(&mailbox));
-        let taken = || mailbox.socket.script.taken.lock().unwrap().clone();
+        let taken = || mailbox.wire.script.taken.lock().unwrap().clone();
         if taken() != frames_of(&["early", "late"]) {
             let case = format!("{before:?}, {during:?}, {after:?}");
             assert_ne!(mailbox.waker.clear(), 0, "the owner sleeps: {case}");

@@ -1,0 +1,56 @@
+//! A client's connection: the one place that reads from it and writes to it. Nothing here waits.
+//!
+//! The thread that owns the client reads; whoever delivers writes, under the outlet's mutex.
+
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::Outflow;
+use crate::os::{self, Outgoing};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Wire(TcpStream);
+
+impl Wire {
+    /// Over a connection that was accepted.
+    pub fn new(connection: TcpStream) -> Self {
+        Wire(connection)
+    }
+
+    /// Takes what has arrived, at most a buffer full, and says how many bytes that were; 0 at the
+    /// end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing has arrived; every other error is final.
+    pub fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        os::receive_now(&self.0, buffer)
+    }
+
+    /// Ends the stream to the client; what it sends can still be received.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn shut_down(&self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
+    /// How much of what was sent has left, and was acknowledged.
+    pub fn outgoing(&self) -> Outgoing {
+        os::outgoing(&self.0)
+    }
+}
+
+impl Outflow for Wire {
+    fn send_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        os::send_now(&self.0, parts)
+    }
+}
+
+/// For waiting until it can be read or written.
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
