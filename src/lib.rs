@@ -15,7 +15,6 @@
 //! [`logging`] are what operators see.
 
 pub mod audience;
-mod capacity;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -1,6 +1,7 @@
 //! `udpush serve`: from the settings to the end of the server.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
@@ -27,10 +28,10 @@ pub(super) fn run(
     told: &[String],
     known_variables: &[OsString],
 ) -> Result<(), Failure> {
-    let config = settings.check().map_err(Failure::Untold)?;
+    let config = settings.check().map_err(untold)?;
     // Before the first thread: they inherit it.
     os::block_hangup().map_err(|error| Failure::Untold(format!("cannot block SIGHUP: {error}")))?;
-    let logging = logging::start(&config.log, config.log_level).map_err(Failure::Untold)?;
+    let logging = logging::start(&config.log, config.log_level).map_err(untold)?;
     introduce(told, &logging);
     warn_of_unknown_variables(known_variables);
     let outcome = serve(&config).map_err(|reason| {
@@ -56,6 +57,10 @@ fn introduce(told: &[String], logging: &logging::Logging) {
     }
 }
 
+fn untold(error: impl Display) -> Failure {
+    Failure::Untold(error.to_string())
+}
+
 /// A spelling mistake in a unit file should not go unnoticed.
 fn warn_of_unknown_variables(known: &[OsString]) {
     for (name, _) in std::env::vars_os() {
@@ -72,7 +77,7 @@ fn warn_of_unknown_variables(known: &[OsString]) {
 fn serve(config: &Config) -> Result<(), String> {
     let (events, happened) = bounded(16);
     handle_signals(events.clone())?;
-    let server = Server::start(config, events)?;
+    let server = Server::start(config, events).map_err(|error| error.to_string())?;
     let event = happened.recv();
     server.stop();
     match event {

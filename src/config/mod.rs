@@ -9,6 +9,7 @@ pub mod file;
 mod settings;
 mod values;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
@@ -72,8 +73,8 @@ impl Settings {
     /// Checks the settings against each other, and gives those that are not set their defaults.
     ///
     /// # Errors
-    /// One sentence that names the setting, and the remedy.
-    pub fn check(self) -> Result<Config, String> {
+    /// What does not go together; its sentence names the setting, and the remedy.
+    pub fn check(self) -> Result<Config, Conflict> {
         let publish = match self.publish {
             None => Publish::Loopback,
             Some(addresses) => Publish::At(addresses),
@@ -83,9 +84,7 @@ impl Settings {
             && publish_from.is_empty()
             && let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback())
         {
-            return Err(format!(
-                "--publish {open} would let every machine publish: name the networks that may, with --publish-from, such as 10.1.0.0/16"
-            ));
+            return Err(Conflict::OpenToAll(*open));
         }
         let log_max_size = self.log_max_size.unwrap_or(10 << 20);
         let log_file = self.log_file.unwrap_or_else(|| "udpush.log".into());
@@ -121,6 +120,32 @@ impl Settings {
     }
 }
 
+/// Settings that do not go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// An address that every machine can reach, and no `--publish-from`.
+    OpenToAll(SocketAddr),
+    /// More fields in `--route` than a registration may have.
+    TooManyRoutes(usize),
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Conflict::OpenToAll(address) => write!(
+                f,
+                "--publish {address} would let every machine publish: name the networks that may, with --publish-from, such as 10.1.0.0/16"
+            ),
+            Conflict::TooManyRoutes(fields) => write!(
+                f,
+                "--route names {fields} fields: at most {MAX_FIELDS} are allowed"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Conflict {}
+
 impl Publish {
     /// The loopback addresses, IPv4 first.
     pub const LOOPBACK: [SocketAddr; 2] = [
@@ -130,15 +155,12 @@ impl Publish {
 }
 
 /// `--route`: the fields that address, or any.
-fn rule(fields: Option<Vec<String>>) -> Result<Rule, String> {
+fn rule(fields: Option<Vec<String>>) -> Result<Rule, Conflict> {
     let Some(fields) = fields else {
         return Ok(Rule::Open);
     };
     if fields.len() > MAX_FIELDS {
-        let count = fields.len();
-        return Err(format!(
-            "--route names {count} fields: at most {MAX_FIELDS} are allowed"
-        ));
+        return Err(Conflict::TooManyRoutes(fields.len()));
     }
     Ok(Rule::Closed(fields.into_iter().collect()))
 }
@@ -169,7 +191,10 @@ mod tests {
             ..Settings::default()
         };
         assert!(route(16).check().unwrap().hub.rule.addresses("15"));
-        assert!(route(17).check().unwrap_err().contains("at most 16"));
+        assert_eq!(
+            route(17).check().unwrap_err().to_string(),
+            "--route names 17 fields: at most 16 are allowed"
+        );
     }
 
     #[test]
@@ -178,7 +203,7 @@ mod tests {
             publish: Some(vec!["0.0.0.0:6553".parse().unwrap()]),
             ..Settings::default()
         };
-        let sentence = open.clone().check().unwrap_err();
+        let sentence = open.clone().check().unwrap_err().to_string();
         assert!(sentence.contains("--publish-from"), "{sentence}");
         let publish_from = Some(vec!["10.0.0.0/8".parse().unwrap()]);
         let config = Settings {

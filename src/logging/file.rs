@@ -36,16 +36,10 @@ impl LogFile {
     /// Opens the file, or creates it.
     ///
     /// # Errors
-    /// One sentence with the path, the reason and the remedy.
-    pub(super) fn open(path: &Path, max_size: u64) -> Result<Self, String> {
-        let sentence = |error: io::Error| {
-            let path = path.display();
-            format!(
-                "cannot open the log file {path}: {error}; name another one, or - for stderr alone, with --log-file"
-            )
-        };
-        let path = std::path::absolute(path).map_err(sentence)?;
-        let file = open(&path).map_err(sentence)?;
+    /// When it can be neither opened nor created.
+    pub(super) fn open(path: &Path, max_size: u64) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let file = open(&path)?;
         Ok(LogFile {
             torn: is_torn(&path),
             path,

@@ -8,6 +8,7 @@ mod file;
 mod rate;
 mod thread;
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -59,23 +60,24 @@ pub struct Logging {
 /// Sets the log up, for the whole process and only once.
 ///
 /// # Errors
-/// One sentence with the path when the file cannot be opened.
-pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, String> {
+/// When there can be no log; the sentence names the file and the remedy.
+pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, LogError> {
     let file = match target {
         Target::Stderr => None,
-        Target::File(path, max_size) => Some(LogFile::open(path, *max_size)?),
+        Target::File(path, max_size) => {
+            let opened = LogFile::open(path, *max_size);
+            Some(opened.map_err(|error| LogError::Open(path.clone(), error))?)
+        }
     };
     let path = file.as_ref().map(|file| file.path().to_owned());
     let format = line_format();
     let (lines, writer) = thread::lines();
     let on_stderr = file.is_none() || io::stderr().is_terminal();
     let thread = LogThread::new(writer, file, on_stderr, level, format.clone());
-    let finished = thread
-        .start()
-        .map_err(|error| format!("cannot start the log thread: {error}"))?;
+    let finished = thread.start().map_err(LogError::Thread)?;
     let logger = WriteLogger::new(level, format, LineBuffer::new(lines.clone()));
     rate::start(lines.clone());
-    log::set_boxed_logger(logger).map_err(|error| error.to_string())?;
+    log::set_boxed_logger(logger).map_err(LogError::Twice)?;
     log::set_max_level(level);
     Ok(Logging {
         path,
@@ -84,6 +86,33 @@ pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, String> {
         finished,
     })
 }
+
+/// Why there can be no log.
+#[derive(Debug)]
+pub enum LogError {
+    /// Its file cannot be opened.
+    Open(PathBuf, io::Error),
+    /// Its thread cannot be started.
+    Thread(io::Error),
+    /// There is one already.
+    Twice(log::SetLoggerError),
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogError::Open(path, error) => write!(
+                f,
+                "cannot open the log file {}: {error}; name another one, or - for stderr alone, with --log-file",
+                path.display()
+            ),
+            LogError::Thread(error) => write!(f, "cannot start the log thread: {error}"),
+            LogError::Twice(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LogError {}
 
 impl Logging {
     /// The log's own file, absolute.

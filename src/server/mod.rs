@@ -1,0 +1,176 @@
+//! Binds everything, owns the threads, starts and stops them in order.
+
+mod bind;
+mod capacity;
+mod error;
+mod threads;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+
+use crate::client::accept::Clients;
+use crate::config::{Config, PUBLISH_PORT, UdpReply};
+use crate::hub::workers::Workers;
+use crate::hub::{self, Hub};
+use crate::intake::reply::Replies;
+use crate::intake::udp::Intake;
+use crate::mailbox::parcel::Memory;
+use crate::os::{self, Waker};
+use crate::sequencer;
+use crate::web::Site;
+use crate::words::plural;
+use capacity::Capacity;
+pub use error::StartError;
+pub use threads::Event;
+
+/// How long clients may take to leave when the server stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A running server. [`stop`](Server::stop) ends it in order.
+#[derive(Debug)]
+pub struct Server {
+    listener: Arc<TcpListener>,
+    clients: Arc<Clients>,
+    hub: Arc<Hub>,
+    /// Wakes the intake.
+    waker: Arc<Waker>,
+    /// Closing these is the order to stop.
+    stop_accepting: Sender<()>,
+    stop_intake: Sender<()>,
+    accepting: JoinHandle<()>,
+    intake: JoinHandle<()>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Binds all sockets, says so in the log, and starts the threads. `events` hears when one of
+    /// them ends by itself.
+    ///
+    /// # Errors
+    /// What cannot be had; its sentence names the address and the remedy.
+    pub fn start(config: &Config, events: Sender<Event>) -> Result<Server, StartError> {
+        let listener = bind::listener(config)?;
+        let sockets = bind::publishers(&config.publish)?;
+        let capacity = Capacity::find_out(config.hub.max_clients, config.workers);
+        bind::announce(&listener, &sockets).map_err(StartError::Address)?;
+
+        let memory = Arc::new(Memory::default());
+        let waker = Arc::new(Waker::new().map_err(StartError::Waker)?);
+        let (workers, worker_ends) = Workers::new(config.workers, Arc::clone(&waker));
+        let settings = hub::Settings {
+            max_clients: capacity.clients,
+            ..config.hub.clone()
+        };
+        let sequencer = sequencer::Memory::default();
+        let newest = sequencer.newest();
+        let hub = Arc::new(Hub::new(settings, newest, Arc::clone(&memory), workers));
+        let bound = sockets.iter().filter_map(|s| s.local_addr().ok());
+        let bound: Vec<_> = bound.collect();
+        let (limits, site) = (config.limits, Site::new(&bound));
+        let clients = Clients::new(Arc::clone(&hub), site, limits, memory, capacity.bounds);
+        let clients = Arc::new(clients);
+        let ports = bound.iter().map(SocketAddr::port).chain([PUBLISH_PORT]);
+        let replies = Replies::new(config.udp_reply == UdpReply::Errors, ports.collect());
+        let (stop_intake, intake_stopped) = bounded(0);
+        let intake = Intake::new(
+            sockets,
+            config.publish_from.clone(),
+            replies,
+            sequencer,
+            Arc::clone(&hub),
+            Arc::clone(&waker),
+            intake_stopped,
+        );
+        let (stop_accepting, accepting_stopped) = bounded(0);
+
+        let workers = worker_ends.into_iter().map(|worker| {
+            threads::start("worker", &events, move || {
+                worker.run();
+                Ok(())
+            })
+        });
+        let workers = workers.collect::<Result<Vec<_>, _>>()?;
+        let intake = threads::start("udp", &events, move || intake.run())?;
+        let listener = Arc::new(listener);
+        let accepting = {
+            let (clients, listener) = (Arc::clone(&clients), Arc::clone(&listener));
+            threads::start("accept", &events, move || {
+                clients.accept(&listener, &accepting_stopped);
+                Ok(())
+            })?
+        };
+        Ok(Server {
+            listener,
+            clients,
+            hub,
+            waker,
+            stop_accepting,
+            stop_intake,
+            accepting,
+            intake,
+            workers,
+        })
+    }
+
+    /// Stops: no new clients; what the UDP sockets hold, for at most half a second; close 1001 to
+    /// everyone; at most five seconds for them to leave.
+    pub fn stop(self) {
+        let online = self.hub.online();
+        log::info!("stopping: {online} client{} online", plural(online as u64));
+        drop(self.stop_accepting);
+        os::shut_listener(&self.listener);
+        // A thread that panicked has said so already.
+        let _ = self.accepting.join();
+        drop(self.stop_intake);
+        self.waker.wake();
+        let _ = self.intake.join();
+        self.clients.census().stop();
+        self.hub.stop();
+        let left = self.clients.census().wait_until_empty(FAREWELL);
+        if left > 0 {
+            log::warn!("{left} client{} did not leave in time", plural(left as u64));
+            return;
+        }
+        // The last ones to know the hub; without it, the workers' channels are closed.
+        drop(self.clients);
+        drop(self.hub);
+        for worker in self.workers {
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn each_thread_that_must_not_end_tells_when_it_does() {
+        let settings = Settings {
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            publish: Some(vec![([127, 0, 0, 1], 0).into()]),
+            workers: Some(2),
+            ..Settings::default()
+        };
+        let (events, happened) = bounded(10);
+        let server = Server::start(&settings.check().unwrap(), events).unwrap();
+        assert!(happened.is_empty());
+        // Each ends in its turn.
+        server.stop();
+        let mut ended: Vec<_> = happened.try_iter().collect();
+        ended.sort_by_key(|event| format!("{event:?}"));
+        let names = ended.iter().map(|event| match event {
+            Event::Ended(thread) => *thread,
+            Event::Signal => "signal",
+        });
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            ["accept", "udp", "worker", "worker"]
+        );
+    }
+}
