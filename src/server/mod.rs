@@ -16,6 +16,7 @@ use crate::client::accept::Clients;
 use crate::config::{Config, PUBLISH_PORT, UdpReply};
 use crate::hub::workers::Workers;
 use crate::hub::{self, Hub};
+use crate::intake::Trust;
 use crate::intake::reply::Replies;
 use crate::intake::udp::Intake;
 use crate::mailbox::parcel::Memory;
@@ -78,7 +79,7 @@ impl Server {
         let (stop_intake, intake_stopped) = bounded(0);
         let intake = Intake::new(
             sockets,
-            config.publish_from.clone(),
+            Trust::new(config.publish_from.clone()),
             replies,
             sequencer,
             Arc::clone(&hub),

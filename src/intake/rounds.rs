@@ -1,0 +1,146 @@
+//! Documents that have come in and are not published: all sources put theirs in here, in one
+//! order, and the UDP thread takes rounds out.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::message::Document;
+
+/// Messages in a round at most.
+const ROUND_MESSAGES: usize = 1024;
+
+/// Bytes of documents in a round at most; a larger document is a round of its own.
+const ROUND_BYTES: usize = 256 << 10;
+
+/// Bytes of documents gathered at most; as many may wait as datagrams.
+pub(super) const MAX_GATHERED: usize = 4 << 20;
+
+/// What a gathered document costs beside its bytes.
+pub(super) const OVERHEAD: usize = 128;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    documents: VecDeque<Document>,
+    senders: VecDeque<SocketAddr>,
+    bytes: usize,
+}
+
+impl Rounds {
+    /// Whether nothing is gathered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
+    /// Documents that are gathered.
+    pub(super) fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// Whether more may be gathered.
+    pub(super) fn have_room(&self) -> bool {
+        self.bytes < MAX_GATHERED
+    }
+
+    /// The document that is published next.
+    pub(super) fn first(&self) -> Option<&Document> {
+        self.documents.front()
+    }
+
+    /// Adds the documents that lie at `places` in one datagram. They share its bytes, unless most
+    /// of them were dropped: a document may be held for long, and should not hold much else.
+    pub(super) fn add(&mut self, datagram: &Bytes, places: &[Range<usize>], sender: SocketAddr) {
+        let share = 2 * places.iter().map(Range::len).sum::<usize>() > datagram.len();
+        for place in places {
+            let bytes = match share {
+                true => datagram.slice(place.clone()),
+                false => Bytes::copy_from_slice(&datagram[place.clone()]),
+            };
+            let Some(document) = Document::new(bytes) else {
+                // Documents in a text are text.
+                continue;
+            };
+            self.bytes += document.len() + OVERHEAD;
+            self.documents.push_back(document);
+            self.senders.push_back(sender);
+        }
+    }
+
+    /// Moves the documents that make the next round, at least one, into `round`. Their senders stay
+    /// until [`take_senders`](Self::take_senders) does.
+    pub(super) fn take_round(&mut self, round: &mut Vec<Document>) {
+        let mut bytes = 0;
+        let fitting = self.documents.iter().take(ROUND_MESSAGES).take_while(|d| {
+            bytes += d.len();
+            bytes <= ROUND_BYTES
+        });
+        let count = fitting.count().max(1);
+        round.extend(self.documents.drain(..count));
+        self.bytes -= round.iter().map(|d| d.len() + OVERHEAD).sum::<usize>();
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes the senders of the round that was taken last, of so many documents.
+    pub(super) fn take_senders(&mut self, count: usize) -> impl Iterator<Item = SocketAddr> {
+        self.senders.drain(..count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message;
+
+    fn gather(datagram: &Bytes) -> Rounds {
+        let mut places = Vec::new();
+        message::split(datagram, &mut places).unwrap();
+        let mut gathered = Rounds::default();
+        gathered.add(datagram, &places, ([127, 0, 0, 1], 1).into());
+        gathered
+    }
+
+    /// The lengths of the rounds that documents make.
+    fn rounds(documents: String) -> Vec<usize> {
+        let mut gathered = gather(&documents.into());
+        let mut lengths = Vec::new();
+        while !gathered.is_empty() {
+            let mut round = Vec::new();
+            gathered.take_round(&mut round);
+            lengths.push(round.len());
+        }
+        assert_eq!(gathered.bytes, 0);
+        lengths
+    }
+
+    #[test]
+    fn a_round_has_its_most_messages_or_its_most_bytes_or_one_that_is_larger() {
+        assert_eq!(rounds("1\n".repeat(2_500)), [1024, 1024, 452]);
+        let quarter = format!("\"{}\"", "x".repeat(ROUND_BYTES / 4 - 2));
+        assert_eq!(rounds(quarter.repeat(9)), [4, 4, 1]);
+        let larger = format!("\"{}\"", "x".repeat(ROUND_BYTES));
+        assert_eq!(rounds(format!("1 {larger} 2 3")), [1, 1, 2]);
+    }
+
+    #[test]
+    fn a_document_holds_the_bytes_of_others_only_where_they_are_its_neighbours() {
+        let filling = "0 ".repeat(50);
+        for (text, is_shared) in [
+            ("{\"a\":1} {\"b\":2}".to_owned(), true),
+            (format!("{{\"a\":1}} {filling}"), false),
+        ] {
+            let datagram = Bytes::from(text);
+            let gathered = gather(&datagram);
+            let document = &*gathered.documents[0];
+            assert_eq!(document, "{\"a\":1}");
+            let is_within = datagram.as_ptr_range().contains(&document.as_ptr());
+            assert_eq!(is_within, is_shared);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The UDP thread, the only one that publishes: datagrams in, rounds out.
+//!
+//! It waits for a datagram, then takes, without waiting, whatever else has arrived. A burst
+//! becomes one round: given its ids, routed, posted and handed over before the next is begun. While
+//! the workers have enough to do, it gathers; when it has gathered enough, the kernel's buffer fills,
+//! drops and counts.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, TryRecvError};
+use log::Level;
+
+use super::datagrams::Datagrams;
+use super::pace::{GLANCE, MANY, PAUSE, longest_wait};
+use super::reply::Replies;
+use super::rounds::Rounds;
+use super::sockets::Sockets;
+use super::trust::Trust;
+use crate::hub::{Hub, Receipt};
+use crate::logging::{Kind, logged};
+use crate::message::Document;
+use crate::os::Waker;
+use crate::sequencer;
+use crate::words::{JsonLine, grouped, plural};
+
+/// How long a stopping intake still takes what the kernel holds.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// The UDP thread's state; [`run`](Intake::run) is the thread.
+#[derive(Debug)]
+pub struct Intake {
+    datagrams: Datagrams,
+    rounds: Rounds,
+    sequencer: sequencer::Memory,
+    hub: Arc<Hub>,
+    waker: Arc<Waker>,
+    stop: Receiver<()>,
+    /// The round at hand, and what became of it.
+    round: Vec<Document>,
+    receipts: Vec<Receipt>,
+}
+
+impl Intake {
+    /// `waker` wakes the thread when the hub has room again, and after `stop` was closed.
+    pub fn new(
+        sockets: Vec<UdpSocket>,
+        trust: Trust,
+        replies: Replies,
+        sequencer: sequencer::Memory,
+        hub: Arc<Hub>,
+        waker: Arc<Waker>,
+        stop: Receiver<()>,
+    ) -> Self {
+        Intake {
+            datagrams: Datagrams::new(Sockets::new(sockets), trust, replies),
+            rounds: Rounds::default(),
+            sequencer,
+            hub,
+            waker,
+            stop,
+            round: Vec::new(),
+            receipts: Vec::new(),
+        }
+    }
+
+    /// The thread: until it is told to stop, and then until it has published what the sockets
+    /// hold, for at most half a second.
+    ///
+    /// # Errors
+    /// When waiting itself fails, for want of memory.
+    pub fn run(mut self) -> io::Result<()> {
+        while self.stop.try_recv() != Err(TryRecvError::Disconnected) {
+            let has_work = !self.rounds.is_empty() || !self.datagrams.sockets.is_empty();
+            if !has_work || !self.hub.has_room() {
+                self.datagrams.ask_and_tell_what_was_dropped();
+                self.datagrams.sockets.wait(&self.waker, None)?;
+            }
+            self.gather();
+            self.publish_round();
+        }
+        let deadline = Instant::now() + DRAIN;
+        while Instant::now() < deadline {
+            let found_any = self.gather();
+            self.publish_round();
+            if !self.rounds.is_empty() && !self.hub.has_room() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.datagrams.sockets.wait(&self.waker, Some(left))?;
+            } else if self.rounds.is_empty() && !found_any {
+                break;
+            }
+        }
+        self.tell_what_is_left();
+        Ok(())
+    }
+
+    /// What there was no time for is lost with the sockets.
+    fn tell_what_is_left(&mut self) {
+        let documents = self.rounds.len() as u64;
+        let datagrams = self.datagrams.discard();
+        if documents > 0 || datagrams > 0 {
+            log::warn!(
+                "stopping with {} datagram{} unread and {} document{} unpublished: there was no time left",
+                grouped(datagrams),
+                plural(datagrams),
+                grouped(documents),
+                plural(documents)
+            );
+        }
+    }
+
+    fn gather(&mut self) -> bool {
+        self.datagrams.gather(&mut self.rounds)
+    }
+
+    /// Publishes one round of what is gathered, if the hub has room. Meanwhile the sockets are
+    /// emptied as often as posting to many clients takes long.
+    fn publish_round(&mut self) {
+        if self.rounds.is_empty() || !self.hub.has_room() {
+            return;
+        }
+        self.gather_the_burst();
+        self.rounds.take_round(&mut self.round);
+        let first = self.sequencer.sequence(self.round.len());
+        let sockets = &mut self.datagrams.sockets;
+        let mut in_a_burst = false;
+        let receipts = &mut self.receipts;
+        let round = self.hub.publish(first, &self.round, receipts, &mut || {
+            in_a_burst |= sockets.take();
+        });
+        if in_a_burst {
+            self.gather_on(round.len(), PAUSE);
+        }
+        // A lone message leaves time to help with it; where there are several, more are to come.
+        let sockets = &mut self.datagrams.sockets;
+        let is_lone = self.round.len() == 1 && self.rounds.is_empty() && sockets.is_empty();
+        let mut is_wanted = || !is_lone || sockets.take();
+        self.hub.deliver(round, &mut is_wanted);
+        let senders = self.rounds.take_senders(self.round.len());
+        let receipts = self.receipts.iter().zip(self.round.drain(..));
+        for ((receipt, document), sender) in receipts.zip(senders) {
+            tell(receipt, &document, sender);
+        }
+    }
+
+    /// Before thousands are posted to, it looks whether this is the first message of a burst, and
+    /// if so, gathers the others: they share their deliveries then.
+    fn gather_the_burst(&mut self) {
+        let first = self.rounds.first();
+        if let Some(reach) = first.and_then(|first| self.hub.reach(first, MANY)) {
+            self.gather_on(reach, GLANCE);
+        }
+    }
+
+    /// Gathers what comes, until nothing has come for `pause` or the time is over that so many
+    /// deliveries may wait.
+    fn gather_on(&mut self, deliveries: usize, mut pause: Duration) {
+        let mut latest = Instant::now();
+        let deadline = latest + longest_wait(deliveries);
+        while latest.elapsed() < pause && Instant::now() < deadline {
+            thread::sleep(GLANCE);
+            if self.datagrams.sockets.take() {
+                (latest, pause) = (Instant::now(), PAUSE);
+            }
+        }
+        self.gather();
+    }
+}
+
+/// The log's line for one message, and at debug the document itself.
+fn tell(receipt: &Receipt, document: &Document, sender: SocketAddr) {
+    let Receipt { id, clients } = receipt;
+    let length = document.len();
+    logged!(
+        Level::Info,
+        Kind::Message(length as u64),
+        "message {id} from {sender}, {length} byte{}, for {clients} client{}",
+        plural(length as u64),
+        plural(*clients as u64)
+    );
+    logged!(
+        Level::Debug,
+        Kind::Document,
+        "document {id}: {}",
+        JsonLine(document)
+    );
+}
+
+#[cfg(test)]
+mod tests;
