@@ -18,6 +18,7 @@ use super::handshake::{self, Failure};
 use super::inbound::Inbound;
 use super::linger;
 use super::meter::Meter;
+use crate::audience::admission;
 use crate::hub::Hub;
 use crate::hub::membership::{Membership, Replay, Resumption};
 use crate::logging::{Kind, logged};
@@ -202,9 +203,18 @@ impl<'a> Session<'a> {
         if self.beat.is_due(now) && !self.beat.is_full() {
             self.membership.beat();
         }
-        self.beat
+        let deadline = self
+            .beat
             .deadline(now)
-            .map_err(|death| Ending::new(Close::No, death.why(self.beat.patience())))
+            .map_err(|death| Ending::new(Close::No, death.why(self.beat.patience())))?;
+        match self.membership.until() {
+            None => Ok(deadline),
+            Some(until) if now < until => Ok(deadline.min(until)),
+            Some(_) => Err(Ending::new(
+                Close::After(4401, "its time is over"),
+                "its time is over",
+            )),
+        }
     }
 
     /// Posts more of what the client missed, now that its mailbox is empty; true when it did.
@@ -244,16 +254,12 @@ impl<'a> Session<'a> {
     /// A text frame: a registration, or nothing that says anything here.
     fn hear(&mut self, text: &str) -> Result<(), Ending> {
         let client = self.membership.client();
-        let registration = match self.membership.read(text) {
-            Ok(None) => {
-                self.ignore(format_args!("{}", text.escape_debug()));
-                return Ok(());
-            }
-            Ok(Some(registration)) => Ok(registration),
-            Err(error) => Err(error),
+        let Some(asked) = self.membership.read(text).transpose() else {
+            self.ignore(format_args!("{}", text.escape_debug()));
+            return Ok(());
         };
         self.count_registration()?;
-        match registration.and_then(|registration| self.membership.register(registration)) {
+        match asked.and_then(|asked| self.membership.register(admission::admit(asked))) {
             Ok(()) => self.tell_registration(),
             Err(error) => {
                 logged!(

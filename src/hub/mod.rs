@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::audience::admission::Admitted;
 use crate::audience::registration::budget::Budget;
 use crate::audience::registration::{Registration, RegistrationError};
 use crate::audience::rule::Rule;
@@ -50,8 +51,8 @@ pub struct Receipt {
 pub struct Wish {
     /// How it hears messages.
     pub encoding: Encoding,
-    /// What it registers.
-    pub registration: Registration,
+    /// What it registers, and until when it may stay.
+    pub admitted: Admitted,
     /// The last id that it knows, as it says; `None` when it does not ask to go on from there.
     pub since: Option<String>,
 }
@@ -255,7 +256,7 @@ impl Hub {
 
     /// What is to be registered, counted; where it has no room, what others have registered who
     /// registered the same.
-    fn admit(&self, registration: Registration) -> Result<Registration, RegistrationError> {
+    fn find_room(&self, registration: Registration) -> Result<Registration, RegistrationError> {
         let counted = self.registrations.take(&registration);
         counted
             .map(|()| registration.clone())
@@ -274,7 +275,7 @@ impl Hub {
         mut wish: Wish,
         mut answer: Vec<u8>,
     ) -> Result<Membership, Refusal> {
-        let registration = self.admit(wish.registration);
+        let registration = self.find_room(wish.admitted.registration);
         let registration = registration.map_err(|_| Refusal::NoRoom)?;
         let told = registration.to_json();
         let mut state = self.lock();
@@ -296,7 +297,7 @@ impl Hub {
         wish.encoding.append_hello(&mut answer, &hello);
         mailbox.post_alone(Parcel::alone(answer, Layout::Whole));
         let position;
-        (wish.registration, position) = if start == newest {
+        (wish.admitted.registration, position) = if start == newest {
             let member = Member {
                 mailbox: Arc::clone(mailbox),
                 encoding: wish.encoding,

@@ -19,6 +19,7 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{Request, Version};
 
+use crate::audience::admission;
 use crate::audience::registration::Registration;
 use crate::audience::rule::Rule;
 use crate::http::{Answer, Head};
@@ -94,8 +95,8 @@ fn admit(head: &Head, rule: &Rule, site: &Site) -> Result<(Wish, Vec<u8>), Failu
         true => stream::last_id(head, query),
         false => (None, query.into()),
     };
-    let registration = match Registration::from_query(&query, rule) {
-        Ok(registration) => registration,
+    let admitted = match Registration::from_query(&query, rule) {
+        Ok(asked) => admission::admit(asked),
         Err(error) => {
             let why = format!("the URL's query: {error}");
             // A page cannot read the answer to a handshake that failed.
@@ -110,7 +111,7 @@ fn admit(head: &Head, rule: &Rule, site: &Site) -> Result<(Wish, Vec<u8>), Failu
     let since = last_id.or_else(|| since(&query));
     let wish = Wish {
         encoding,
-        registration,
+        admitted,
         since: since.filter(|_| encoding != Encoding::Plain),
     };
     Ok((wish, answer))

@@ -4,8 +4,10 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Hub, Member, Wish};
+use crate::audience::admission::Admitted;
 use crate::audience::registration::{Names, Registration, RegistrationError};
 use crate::audience::verdict::Verdict;
 use crate::mailbox::Mailbox;
@@ -21,6 +23,7 @@ pub struct Membership {
     online: usize,
     encoding: Encoding,
     registration: Registration,
+    until: Option<Instant>,
     /// What its URL registered: a frame that does not ask for it never widens that.
     from_url: Names,
     position: Position,
@@ -93,8 +96,9 @@ impl Membership {
             client,
             online,
             encoding: wish.encoding,
-            from_url: Names::of(&wish.registration),
-            registration: wish.registration,
+            from_url: Names::of(&wish.admitted.registration),
+            registration: wish.admitted.registration,
+            until: wish.admitted.until,
             position,
             resumption,
         }
@@ -128,13 +132,18 @@ impl Membership {
         Registration::from_frame(frame, self.hub.rule(), &self.from_url)
     }
 
+    /// When the client has to go; `None`: never.
+    pub fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
     /// Replaces what the client registered. From now on it hears by that, and it is told so in the
     /// same step.
     ///
     /// # Errors
     /// When there is no room for it; what was registered before stays.
-    pub fn register(&mut self, registration: Registration) -> Result<(), RegistrationError> {
-        let registration = self.hub.admit(registration)?;
+    pub fn register(&mut self, admitted: Admitted) -> Result<(), RegistrationError> {
+        let registration = self.hub.find_room(admitted.registration)?;
         let told = registration.to_json();
         let mut shared = registration.clone();
         let mut state = self.hub.lock();
@@ -151,6 +160,7 @@ impl Membership {
         drop(state);
         // What it was before is given up only here, and so is a double of what others share.
         self.registration = shared;
+        self.until = admitted.until;
         Ok(())
     }
 

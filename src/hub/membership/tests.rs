@@ -2,6 +2,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
+use crate::audience::admission::admit;
 use crate::audience::rule::Rule;
 use crate::hub::ring::Bounds;
 use crate::hub::workers::Workers;
@@ -37,7 +38,7 @@ fn mailbox() -> Arc<Mailbox> {
 fn join(hub: &Arc<Hub>, query: &str, since: Option<String>) -> Result<Membership, Refusal> {
     let wish = Wish {
         encoding: Encoding::V1,
-        registration: Registration::from_query(query, &Rule::Open).unwrap(),
+        admitted: admit(Registration::from_query(query, &Rule::Open).unwrap()),
         since,
     };
     hub.join(&mailbox(), wish, Vec::new())
@@ -45,7 +46,7 @@ fn join(hub: &Arc<Hub>, query: &str, since: Option<String>) -> Result<Membership
 
 fn register(membership: &mut Membership, frame: &str) -> Result<(), RegistrationError> {
     let registration = membership.read(frame);
-    membership.register(registration.unwrap().unwrap())
+    membership.register(admit(registration.unwrap().unwrap()))
 }
 
 fn reach(hub: &Hub, document: &str) -> usize {
