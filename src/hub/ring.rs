@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 
-use super::membership::Resumption;
 use crate::message::Document;
 use crate::message::id::MessageId;
 
@@ -26,6 +25,35 @@ pub struct Bounds {
     pub messages: usize,
     /// Bytes of their documents, with what holding each costs.
     pub bytes: usize,
+}
+
+/// What becomes of a client that wants to go on where it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resumption {
+    /// It was told so many messages after this one, as far as they are for it.
+    Replayed {
+        /// The last one that it knew.
+        since: MessageId,
+        /// So far.
+        messages: u64,
+    },
+    /// Nothing is replayed.
+    Refused {
+        /// What it sent as the last id that it knew.
+        since: String,
+        /// The reason.
+        why: &'static str,
+    },
+}
+
+impl Resumption {
+    /// The message after which it goes on.
+    pub(super) fn start(&self) -> Option<MessageId> {
+        match self {
+            Resumption::Replayed { since, .. } => Some(*since),
+            Resumption::Refused { .. } => None,
+        }
+    }
 }
 
 /// The messages of one epoch, of which the newest are held.

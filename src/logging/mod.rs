@@ -5,6 +5,7 @@
 
 mod clock;
 mod file;
+mod lines;
 mod rate;
 mod thread;
 
@@ -18,8 +19,9 @@ use log::{Level, LevelFilter};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 use time::OffsetDateTime;
 
+use lines::Lines;
 pub use rate::{Kind, admit};
-use thread::{Lines, LogThread};
+use thread::LogThread;
 
 use crate::words::grouped;
 
@@ -71,7 +73,7 @@ pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, LogError> {
     };
     let path = file.as_ref().map(|file| file.path().to_owned());
     let format = line_format();
-    let (lines, writer) = thread::lines();
+    let (lines, writer) = lines::lines();
     let on_stderr = file.is_none() || io::stderr().is_terminal();
     let thread = LogThread::new(writer, file, on_stderr, level, format.clone());
     let finished = thread.start().map_err(LogError::Thread)?;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::thread::Lines;
+use super::lines::Lines;
 use crate::words::{grouped, plural};
 
 /// Lines of one kind in one second; what comes on top is summed up.

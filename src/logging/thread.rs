@@ -2,7 +2,7 @@
 //! the sums of those that were too many.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,100 +14,15 @@ use time::OffsetDateTime;
 
 use super::clock::Clock;
 use super::file::LogFile;
+use super::lines::{Entry, Waiting};
 use super::rate::{KINDS, Kind};
 use super::{level_of, lines_lost};
-
-/// Lines that may wait.
-const WAITING_LINES: usize = 4096;
-
-/// Bytes of lines that may wait.
-const WAITING_BYTES: usize = 8 << 20;
 
 /// Bytes that make a write, about.
 const WRITE_BYTES: usize = 64 << 10;
 
 /// How often sums are written.
 const SUMS: Duration = Duration::from_secs(1);
-
-enum Entry {
-    /// When it was made, and all but its time.
-    Line(OffsetDateTime, Vec<u8>),
-    /// There are sums to write.
-    Sums,
-    /// Somebody waits until what came before is written; dropping it tells.
-    Flush(Sender<()>),
-    End,
-}
-
-/// The sending end: never waits.
-#[derive(Clone, Debug)]
-pub(super) struct Lines {
-    entries: Sender<Entry>,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    waiting_bytes: AtomicUsize,
-    /// Lines that there was no room for, since this was last said.
-    overflowed: AtomicUsize,
-}
-
-/// The receiving end.
-pub(super) struct Waiting {
-    entries: Receiver<Entry>,
-    shared: Arc<Shared>,
-}
-
-pub(super) fn lines() -> (Lines, Waiting) {
-    let (sender, receiver) = bounded(WAITING_LINES);
-    let shared = Arc::new(Shared::default());
-    let lines = Lines {
-        entries: sender,
-        shared: Arc::clone(&shared),
-    };
-    let waiting = Waiting {
-        entries: receiver,
-        shared,
-    };
-    (lines, waiting)
-}
-
-impl Lines {
-    pub(super) fn send(&self, moment: OffsetDateTime, line: Vec<u8>) {
-        let length = line.len();
-        let waiting = &self.shared.waiting_bytes;
-        let fits = waiting.fetch_add(length, Ordering::Relaxed) + length <= WAITING_BYTES;
-        if !fits || self.entries.try_send(Entry::Line(moment, line)).is_err() {
-            waiting.fetch_sub(length, Ordering::Relaxed);
-            self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// A full channel means that the thread is awake, and it looks for sums whenever it is.
-    pub(super) fn remind_of_sums(&self) {
-        let _ = self.entries.try_send(Entry::Sums);
-    }
-
-    /// Waits until what was sent so far is written, at most so long.
-    pub(super) fn flush(&self, timeout: Duration) {
-        let (written, receiver) = bounded(0);
-        if self
-            .entries
-            .send_timeout(Entry::Flush(written), timeout)
-            .is_ok()
-        {
-            let _ = receiver.recv_timeout(timeout);
-        }
-    }
-
-    pub(super) fn end(&self) {
-        // Waits for a slot at most as long as the caller would wait for the end.
-        let _ = self
-            .entries
-            .send_timeout(Entry::End, Duration::from_millis(500));
-    }
-}
 
 pub(super) struct LogThread {
     waiting: Waiting,
@@ -272,6 +187,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::logging::lines::{WAITING_BYTES, WAITING_LINES, lines};
 
     /// What is in the log after these lines, for which nobody made room meanwhile.
     fn log_of(sent: &[Vec<u8>]) -> String {

@@ -6,6 +6,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::ring::Resumption;
 use super::{Hub, Member, Wish};
 use crate::audience::admission::Admitted;
 use crate::audience::registration::{Names, Registration, RegistrationError};
@@ -29,35 +30,6 @@ pub struct Membership {
     position: Position,
     /// Not yet told to the log.
     resumption: Option<Resumption>,
-}
-
-/// What becomes of a client that wants to go on where it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resumption {
-    /// It was told so many messages after this one, as far as they are for it.
-    Replayed {
-        /// The last one that it knew.
-        since: MessageId,
-        /// So far.
-        messages: u64,
-    },
-    /// Nothing is replayed.
-    Refused {
-        /// What it sent as the last id that it knew.
-        since: String,
-        /// The reason.
-        why: &'static str,
-    },
-}
-
-impl Resumption {
-    /// The message after which it goes on.
-    pub(super) fn start(&self) -> Option<MessageId> {
-        match self {
-            Resumption::Replayed { since, .. } => Some(*since),
-            Resumption::Refused { .. } => None,
-        }
-    }
 }
 
 /// From where a client hears messages.
