@@ -1,31 +1,89 @@
 //! udpush: one UDP datagram in, a WebSocket frame to every browser out.
 //!
-//! A message's way, which the source tree shows:
+//! # The way of a datagram
 //!
-//! datagram → [`intake`] → [`message`] → [`hub`] (id, routes) → [`mailbox`] →
-//! [`worker`](hub::workers) → socket
+//! The source tree shows it, from top to bottom, and nobody further down calls anybody further up:
 //!
-//! - The UDP thread takes whatever has arrived and makes rounds of it ([`intake::udp`]).
-//! - The hub gives each message its id and posts it into its audience's mailboxes ([`hub`]).
-//! - Whoever can, empties the mailboxes, without ever waiting: the UDP thread for a small
-//!   audience, the workers for a large one, and the client's own thread
-//!   ([`session`](client::session)) when its socket was full: it alone waits.
+//! 1. [`intake::sockets`]: the UDP thread ([`intake::udp`]) receives it, with whatever else has
+//!    arrived, without waiting.
+//! 2. [`intake::datagrams`]: whoever sent it may publish ([`intake::trust`]), and the documents in it
+//!    are found ([`message`]); or it is refused ([`intake::reply`]).
+//! 3. [`intake::rounds`]: they are gathered in one order, and make a round.
+//! 4. [`sequencer`]: each gets its id.
+//! 5. [`hub`]: the round goes into the [ring](hub::ring), from which clients that come back are told
+//!    what they missed; the [routes](hub::routes) know who hears each message
+//!    ([`audience`] is the rule that they go by).
+//! 6. [`mailbox::encoding`]: a run of messages with the same audience becomes one
+//!    [parcel](mailbox::parcel), once for all who hear it in the same way.
+//! 7. [`mailbox`]: the parcel is posted to each of them.
+//! 8. [`mailbox::outlet`], [`mailbox::wire`]: whoever can, empties the mailboxes into the sockets,
+//!    without ever waiting: the UDP thread for a small audience, the [workers](hub::workers) for a
+//!    large one, and the client's own thread ([`client::session`]) when its socket was full; it
+//!    alone waits.
 //!
-//! [`web`] is the live page and push.js. [`server`] starts and stops the threads; [`config`] and
-//! [`logging`] are what operators see.
+//! # Threads, and who ends them
+//!
+//! ```text
+//!  thread   how many           what it does                        how it ends                      who waits for it
+//!  -------  -----------------  ----------------------------------  -------------------------------  --------------------
+//!  main     1                  waits for a signal, stops the rest  returns                          the shell
+//!  ctrl-c   1                  hears the signals                   with the process
+//!  log      1                  writes the log                      told, after the last line        main, at most 1 s
+//!  udp      1                  publishes: steps 1 to 8             its stop channel is closed       server::stop
+//!  worker   --workers          empties mailboxes                   the hub is dropped               server::stop
+//!  accept   1                  starts a thread for each client     listener shut, channel closed    server::stop
+//!  client   one a connection   handshake, session, last bytes      its connection ends, or it is    census, at most 5 s
+//!                                                                  told to go
+//! ```
+//!
+//! # The order in which the server stops
+//!
+//! ```text
+//!  signal ──► accept loop ends: no new clients
+//!             └─► UDP thread publishes what its sockets hold, at most 0.5 s
+//!                 └─► handshakes are told to go; nobody can join any more
+//!                     └─► each client is told: what is queued leaves, close 1001, at most 5 s
+//!                         └─► the hub is dropped, and with it the workers end
+//!                             └─► the last lines of the log ──► exit status 0
+//! ```
+//!
+//! # Locks
+//!
+//! No lock is held while anybody waits, makes a system call that may wait, or logs. Where two are
+//! held, the one further up was taken first.
+//!
+//! ```text
+//!  lock            guards                                                    held by
+//!  --------------  --------------------------------------------------------  -----------------------------------------
+//!  hub state       ring, routes, who replays, whether it stops               the UDP thread to publish; a client's
+//!                                                                            thread to join, register, replay, beat,
+//!                                                                            and leave
+//!  outlet          what came out of one mailbox's channel and is not sent    whoever delivers (tries, never waits), and
+//!                                                                            the owner (waits)
+//!  census          client threads, and which are no members                  the accept loop, each client's thread
+//!  log's file      nothing: the log thread alone has it
+//! ```
+//!
+//! [`web`] is the live page and push.js, [`http`] the little HTTP that 6552 speaks. [`server`] starts
+//! and stops the threads; [`config`] and [`logging`] are what operators see; [`os`] is what std lacks.
 
-pub mod audience;
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "whoever reads this has it made with --document-private-items"
+)]
+
+mod audience;
 pub mod cli;
-pub mod client;
-pub mod config;
-pub mod http;
-pub mod hub;
-pub mod intake;
-pub mod logging;
-pub mod mailbox;
-pub mod message;
-pub mod os;
-pub mod sequencer;
-pub mod server;
-pub mod web;
+mod client;
+mod config;
+mod http;
+mod hub;
+mod intake;
+mod logging;
+mod mailbox;
+mod message;
+mod os;
+mod sequencer;
+mod server;
+mod web;
 mod words;

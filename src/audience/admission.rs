@@ -9,15 +9,15 @@ use super::registration::Registration;
 
 /// What a visitor may register.
 #[derive(Clone, Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     /// The fields and values that it may hear.
-    pub registration: Registration,
+    pub(crate) registration: Registration,
     /// When it has to go; `None`: never.
-    pub until: Option<Instant>,
+    pub(crate) until: Option<Instant>,
 }
 
 /// Decides on what a visitor asks for.
-pub fn admit(asked: Registration) -> Admitted {
+pub(crate) fn admit(asked: Registration) -> Admitted {
     Admitted {
         registration: asked,
         until: None,

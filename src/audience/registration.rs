@@ -5,7 +5,7 @@
 //! [`Registration`] is always within them. What the hub's index needs of it is prepared here, too:
 //! the index works under the hub's lock.
 
-pub mod budget;
+pub(crate) mod budget;
 mod compact;
 mod frame;
 mod query;
@@ -26,22 +26,22 @@ use crate::message::fields::{self, Value};
 use crate::words::JsonLine;
 use budget::Charge;
 use compact::Compact;
-pub use compact::{Field, hash};
+pub(crate) use compact::{Field, hash};
 use frame::Frame;
-pub use frame::Names;
+pub(crate) use frame::Names;
 
 /// Bytes that a registration may have as it comes: of the frame, or of those parameters of the
 /// query that are fields.
-pub const MAX_BYTES: usize = 4096;
+pub(crate) const MAX_BYTES: usize = 4096;
 /// Fields that a registration may have.
-pub const MAX_FIELDS: usize = 16;
+pub(crate) const MAX_FIELDS: usize = 16;
 /// Different values that a registration may have, those of all its fields together: the index has
 /// an entry for each, made and removed under the hub's lock.
-pub const MAX_VALUES: usize = 64;
+pub(crate) const MAX_VALUES: usize = 64;
 /// Bytes that a field's name may have.
-pub const MAX_NAME_BYTES: usize = 64;
+pub(crate) const MAX_NAME_BYTES: usize = 64;
 /// Bytes that a value may have.
-pub const MAX_VALUE_BYTES: usize = 256;
+pub(crate) const MAX_VALUE_BYTES: usize = 256;
 
 /// The fields that a client registered, each with the values of which it wants to hear any.
 ///
@@ -49,7 +49,7 @@ pub const MAX_VALUE_BYTES: usize = 256;
 /// 2 and `"2"` are gone. Cheap to clone, to compare and to hash. The default one is empty: it hears
 /// everything that the rule lets it.
 #[derive(Clone, Debug)]
-pub struct Registration(Arc<Registered>);
+pub(crate) struct Registration(Arc<Registered>);
 
 #[derive(Debug, Default)]
 struct Registered {
@@ -74,7 +74,7 @@ impl Registration {
     /// # Errors
     /// When it is one but past a bound, or when a field has a value that is no text; what the
     /// client registered before should stay then.
-    pub fn from_frame(
+    pub(crate) fn from_frame(
         text: &str,
         rule: &Rule,
         from_url: &Names,
@@ -101,7 +101,7 @@ impl Registration {
     ///
     /// # Errors
     /// When it is past a bound or not to be decoded, or when a key is an array of arrays.
-    pub fn from_query(query: &str, rule: &Rule) -> Result<Self, RegistrationError> {
+    pub(crate) fn from_query(query: &str, rule: &Rule) -> Result<Self, RegistrationError> {
         let mut values_of: BTreeMap<String, Vec<Cow<'_, str>>> = BTreeMap::new();
         let mut length = 0;
         for parameter in query::parameters(query) {
@@ -171,33 +171,33 @@ impl Registration {
     }
 
     /// How the client is told of it; the same as `Serialize`.
-    pub fn to_json(&self) -> Box<RawValue> {
+    pub(crate) fn to_json(&self) -> Box<RawValue> {
         // Strings always have a JSON form.
         serde_json::value::to_raw_value(self).unwrap_or_default()
     }
 
     /// Whether nothing is registered.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.fields.len() == 0
     }
 
     /// The fields, sorted by name; at most [`MAX_FIELDS`].
-    pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+    pub(crate) fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
         self.0.fields.fields()
     }
 
     /// The field of this name.
-    pub fn field(&self, name: &str) -> Option<Field<'_>> {
+    pub(crate) fn field(&self, name: &str) -> Option<Field<'_>> {
         self.0.fields.find(name)
     }
 
     /// How many values all fields have together; at most [`MAX_VALUES`].
-    pub fn value_count(&self) -> usize {
+    pub(crate) fn value_count(&self) -> usize {
         self.0.fields.value_count()
     }
 
     /// One of the values, counted through all fields.
-    pub fn value(&self, number: usize) -> Option<&str> {
+    pub(crate) fn value(&self, number: usize) -> Option<&str> {
         self.0.fields.value(number)
     }
 }
@@ -284,7 +284,7 @@ impl fmt::Display for Registration {
 ///
 /// What it cites of the client's own text is escaped and never longer than some 64 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegistrationError {
+pub(crate) enum RegistrationError {
     /// More than [`MAX_BYTES`].
     TooLong(usize),
     /// More than [`MAX_FIELDS`].

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// Which fields of a message address it, and what becomes of a client that did not register them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// A message goes to every client that it does not contradict. It contradicts a client when it
     /// has a field that the client registered with other values.
     #[default]
@@ -16,7 +16,7 @@ pub enum Rule {
 
 impl Rule {
     /// Whether a field of this name can address a message.
-    pub fn addresses(&self, field: &str) -> bool {
+    pub(crate) fn addresses(&self, field: &str) -> bool {
         match self {
             Rule::Open => true,
             Rule::Closed(fields) => fields.contains(field),

@@ -12,7 +12,7 @@ use super::rule::Rule;
 
 /// What becomes of one message at one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict<'a> {
+pub(crate) enum Verdict<'a> {
     /// It is delivered.
     Hears,
     /// The client registered this field with other values.
@@ -25,7 +25,11 @@ impl Rule {
     /// Judges one message, a whole JSON document, for one client.
     ///
     /// Of several fields that forbid it, the first in alphabetical order is named.
-    pub fn verdict<'a>(&'a self, registration: &'a Registration, document: &str) -> Verdict<'a> {
+    pub(crate) fn verdict<'a>(
+        &'a self,
+        registration: &'a Registration,
+        document: &str,
+    ) -> Verdict<'a> {
         match self {
             Rule::Open if registration.is_empty() => Verdict::Hears,
             Rule::Open => {

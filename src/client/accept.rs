@@ -26,11 +26,11 @@ const STACK: usize = 256 << 10;
 
 /// What all client threads share, and how many there are.
 #[derive(Debug)]
-pub struct Clients {
+pub(crate) struct Clients {
     /// Where clients join.
-    pub hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     /// What is served to whoever asks for no session.
-    pub site: Site,
+    pub(crate) site: Site,
     limits: Limits,
     memory: Arc<Memory>,
     census: Arc<Census>,
@@ -48,7 +48,7 @@ struct Hand {
 
 impl Clients {
     /// Nobody yet.
-    pub fn new(
+    pub(crate) fn new(
         hub: Arc<Hub>,
         site: Site,
         limits: Limits,
@@ -65,12 +65,12 @@ impl Clients {
     }
 
     /// Client threads, for the end of the server.
-    pub fn census(&self) -> &Census {
+    pub(crate) fn census(&self) -> &Census {
         &self.census
     }
 
     /// The accept loop: until `stop` is closed and the listener shut.
-    pub fn accept(self: &Arc<Self>, listener: &TcpListener, stop: &Receiver<()>) {
+    pub(crate) fn accept(self: &Arc<Self>, listener: &TcpListener, stop: &Receiver<()>) {
         let mut hand = Hand::default();
         loop {
             let accepted = self.accept_one(listener, &mut hand);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::mailbox::{Dismissal, Mailbox};
 
 /// Connections that may be no members of the hub, where the machine has room for them.
-pub const MAX_UNSETTLED: usize = 1000;
+pub(crate) const MAX_UNSETTLED: usize = 1000;
 
 /// How long an unsettled connection is left alone, even when there are too many. Thousands that
 /// connect at once are no attack: until then the others wait in the backlog.
@@ -24,16 +24,16 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What may be there at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Threads, one for each connection.
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// Connections that are no members of the hub: not yet, not any more, or never.
-    pub unsettled: usize,
+    pub(crate) unsettled: usize,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub struct Census {
+pub(crate) struct Census {
     bounds: Bounds,
     state: Mutex<State>,
     changed: Condvar,
@@ -59,7 +59,7 @@ struct Unsettled {
 /// One connection's place in the census. Dropping it, as the last thing that its thread does, gives
 /// the place back.
 #[derive(Debug)]
-pub struct Presence {
+pub(crate) struct Presence {
     census: Arc<Census>,
     /// Its number as long as it is unsettled and nobody has told it to go.
     number: Option<u64>,
@@ -67,7 +67,7 @@ pub struct Presence {
 
 impl Census {
     /// Nobody yet.
-    pub fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Census {
             bounds,
             state: Mutex::default(),
@@ -77,7 +77,7 @@ impl Census {
 
     /// Counts a connection in, which is unsettled; waits until there is room for it. The oldest
     /// unsettled one makes room once it has had its time.
-    pub fn enter(self: &Arc<Self>, mailbox: &Arc<Mailbox>) -> Presence {
+    pub(crate) fn enter(self: &Arc<Self>, mailbox: &Arc<Mailbox>) -> Presence {
         let mut state = self.state();
         while !self.has_room(&state) {
             let wait = state.dismiss_the_oldest();
@@ -98,14 +98,14 @@ impl Census {
     }
 
     /// Tells everybody who is unsettled that the server stops. The members are the hub's.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         for unsettled in self.state().unsettled.values() {
             unsettled.mailbox.dismiss(Dismissal::Stop);
         }
     }
 
     /// Waits until no thread is left, at most so long, and says how many still are.
-    pub fn wait_until_empty(&self, timeout: Duration) -> usize {
+    pub(crate) fn wait_until_empty(&self, timeout: Duration) -> usize {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
         while state.threads > 0 {
@@ -169,7 +169,7 @@ impl State {
 impl Presence {
     /// It is about to become a member. False when it has been told to go in the meantime, and must
     /// not.
-    pub fn settle(&mut self) -> bool {
+    pub(crate) fn settle(&mut self) -> bool {
         let Some(number) = self.number.take() else {
             return false;
         };
@@ -180,7 +180,7 @@ impl Presence {
     }
 
     /// It is no member any more, and only takes its last bytes.
-    pub fn unsettle(&mut self, mailbox: &Arc<Mailbox>) {
+    pub(crate) fn unsettle(&mut self, mailbox: &Arc<Mailbox>) {
         self.number = Some(self.census.state().add(mailbox));
     }
 }

@@ -1,9 +1,9 @@
 //! 6552, the public side: a thread for each browser.
 
-pub mod accept;
-pub mod census;
-pub mod handshake;
-pub mod session;
+pub(crate) mod accept;
+pub(crate) mod census;
+pub(crate) mod handshake;
+pub(crate) mod session;
 
 mod beat;
 mod ending;

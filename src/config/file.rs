@@ -9,20 +9,20 @@ use toml::de::{DeTable, DeValue};
 
 /// One setting as it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The setting's name, such as `max-clients`.
-    pub key: String,
+    pub(crate) key: String,
     /// Its value, or the elements of its array: as many texts as flags would have.
-    pub values: Vec<String>,
+    pub(crate) values: Vec<String>,
     /// Where it stands, counted from 1.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// Reads the file.
 ///
 /// # Errors
 /// One sentence that names the file, and the line where there is one.
-pub fn read(path: &Path) -> Result<Vec<Entry>, String> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, String> {
     let name = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| format!("cannot read the config file {name}: {error}"))?;
@@ -30,7 +30,7 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, String> {
 }
 
 /// A sentence about one line of the file.
-pub fn at(path: &Path, line: usize, fault: &str) -> String {
+pub(crate) fn at(path: &Path, line: usize, fault: &str) -> String {
     format!("config file {}, line {line}: {fault}", path.display())
 }
 

@@ -5,7 +5,7 @@
 //! A flag wins over a variable, a variable over the file, and a value means the same in all three:
 //! the [command line](crate::cli) has all of them read by one parser.
 
-pub mod file;
+pub(crate) mod file;
 mod settings;
 mod values;
 
@@ -22,13 +22,13 @@ use crate::audience::rule::Rule;
 use crate::hub::{self, ring::Bounds};
 use crate::logging;
 use crate::mailbox::Limits;
-pub use settings::{LogLevel, Settings, UdpReply};
+pub(crate) use settings::{Settings, UdpReply};
 
 /// The port for browsers.
-pub const LISTEN_PORT: u16 = 6552;
+pub(crate) const LISTEN_PORT: u16 = 6552;
 
 /// The port for publishers.
-pub const PUBLISH_PORT: u16 = 6553;
+pub(crate) const PUBLISH_PORT: u16 = 6553;
 
 /// UDP's largest payload, and so the largest document.
 const LARGEST_DOCUMENT: usize = 65_507;
@@ -39,7 +39,7 @@ const MOST_CLIENTS: u32 = 15_000;
 
 /// Where datagrams come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Publish {
+pub(crate) enum Publish {
     /// 127.0.0.1 and, where the machine has it, ::1.
     Loopback,
     /// Where the operator says.
@@ -48,25 +48,25 @@ pub enum Publish {
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub(crate) struct Config {
     /// Where browsers connect.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Where datagrams come in.
-    pub publish: Publish,
+    pub(crate) publish: Publish,
     /// Networks besides loopback that may publish.
-    pub publish_from: Vec<IpNet>,
+    pub(crate) publish_from: Vec<IpNet>,
     /// Whether senders of refused datagrams are told.
-    pub udp_reply: UdpReply,
+    pub(crate) udp_reply: UdpReply,
     /// Clients, routes, history.
-    pub hub: hub::Settings,
+    pub(crate) hub: hub::Settings,
     /// Threads that deliver to large audiences.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// What may wait for one client.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     /// Where lines go.
-    pub log: logging::Target,
+    pub(crate) log: logging::Target,
     /// The least important lines that are written.
-    pub log_level: LevelFilter,
+    pub(crate) log_level: LevelFilter,
 }
 
 impl Settings {
@@ -74,7 +74,7 @@ impl Settings {
     ///
     /// # Errors
     /// What does not go together; its sentence names the setting, and the remedy.
-    pub fn check(self) -> Result<Config, Conflict> {
+    pub(crate) fn check(self) -> Result<Config, Conflict> {
         let publish = match self.publish {
             None => Publish::Loopback,
             Some(addresses) => Publish::At(addresses),
@@ -122,7 +122,7 @@ impl Settings {
 
 /// Settings that do not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conflict {
+pub(crate) enum Conflict {
     /// An address that every machine can reach, and no `--publish-from`.
     OpenToAll(SocketAddr),
     /// More fields in `--route` than a registration may have.
@@ -148,7 +148,7 @@ impl std::error::Error for Conflict {}
 
 impl Publish {
     /// The loopback addresses, IPv4 first.
-    pub const LOOPBACK: [SocketAddr; 2] = [
+    pub(crate) const LOOPBACK: [SocketAddr; 2] = [
         SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PUBLISH_PORT),
         SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), PUBLISH_PORT),
     ];

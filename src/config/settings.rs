@@ -12,14 +12,14 @@ use super::{LARGEST_DOCUMENT, MOST_CLIENTS};
 
 /// Settings as they were given, each within its own bounds; none has its default yet.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Read more settings from this TOML file
     #[arg(long, env = "UDPUSH_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 
     /// Where browsers connect [default: 0.0.0.0:6552]
     #[arg(long, env = "UDPUSH_LISTEN", value_name = "ADDRESS:PORT", value_parser = address)]
-    pub listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
 
     /// Where datagrams come in, repeatable [default: port 6553 of 127.0.0.1 and, where there is
     /// IPv6, of ::1]
@@ -30,7 +30,7 @@ pub struct Settings {
         value_delimiter = ',',
         value_parser = address
     )]
-    pub publish: Option<Vec<SocketAddr>>,
+    pub(crate) publish: Option<Vec<SocketAddr>>,
 
     /// A network that may publish besides loopback, repeatable, such as 10.1.0.0/16
     #[arg(
@@ -40,7 +40,7 @@ pub struct Settings {
         value_delimiter = ',',
         value_parser = network
     )]
-    pub publish_from: Option<Vec<IpNet>>,
+    pub(crate) publish_from: Option<Vec<IpNet>>,
 
     /// Whether the sender of a refused datagram is told why [default: errors]
     #[arg(
@@ -49,34 +49,34 @@ pub struct Settings {
         value_name = "WHEN",
         ignore_case = true
     )]
-    pub udp_reply: Option<UdpReply>,
+    pub(crate) udp_reply: Option<UdpReply>,
 
     /// Clients at most, 1 to 15000 [default: 10000]
     #[arg(long, env = "UDPUSH_MAX_CLIENTS", value_name = "COUNT",
           value_parser = number(1, MOST_CLIENTS))]
-    pub max_clients: Option<u32>,
+    pub(crate) max_clients: Option<u32>,
 
     /// Threads that deliver to large audiences, 1 to 256 [default: one less than there are cores]
     #[arg(long, env = "UDPUSH_WORKERS", value_name = "COUNT",
           value_parser = number(1, 256))]
-    pub workers: Option<u32>,
+    pub(crate) workers: Option<u32>,
 
     /// Messages that may wait for one client, 16 to 1000000; with more it is closed [default: 4096]
     #[arg(long, env = "UDPUSH_QUEUE", value_name = "MESSAGES",
           value_parser = number(16, 1_000_000))]
-    pub queue: Option<u32>,
+    pub(crate) queue: Option<u32>,
 
     /// Bytes that may wait for one client, 131014 to 1G; with more it is closed
     /// [default: 1M]
     #[arg(long, env = "UDPUSH_QUEUE_BYTES", value_name = "BYTES",
           value_parser = bytes(2 * LARGEST_DOCUMENT as u64, 1 << 30))]
-    pub queue_bytes: Option<u64>,
+    pub(crate) queue_bytes: Option<u64>,
 
     /// Seconds between pings, 1 to 3600; a client without a sign of life for twice as long is closed
     /// [default: 25]
     #[arg(long, env = "UDPUSH_HEARTBEAT", value_name = "SECONDS",
           value_parser = number(1, 3600))]
-    pub heartbeat: Option<u32>,
+    pub(crate) heartbeat: Option<u32>,
 
     /// Only these fields address messages, repeatable: a message that has one of them reaches only
     /// clients that registered it so [default: any field, unless a client registered it otherwise]
@@ -87,20 +87,20 @@ pub struct Settings {
         value_delimiter = ',',
         value_parser = field
     )]
-    pub route: Option<Vec<String>>,
+    pub(crate) route: Option<Vec<String>>,
 
     /// Messages kept for clients that come back [default: 100000]
     #[arg(long, env = "UDPUSH_HISTORY", value_name = "MESSAGES",
           value_parser = number(0, 100_000_000))]
-    pub history: Option<u32>,
+    pub(crate) history: Option<u32>,
 
     /// Bytes of messages kept for clients that come back [default: 64M]
     #[arg(long, env = "UDPUSH_HISTORY_BYTES", value_name = "BYTES", value_parser = bytes(0, u64::MAX))]
-    pub history_bytes: Option<u64>,
+    pub(crate) history_bytes: Option<u64>,
 
     /// Where the log goes; - is stderr alone [default: udpush.log]
     #[arg(long, env = "UDPUSH_LOG_FILE", value_name = "FILE")]
-    pub log_file: Option<PathBuf>,
+    pub(crate) log_file: Option<PathBuf>,
 
     /// What is logged [default: info]
     #[arg(
@@ -109,17 +109,17 @@ pub struct Settings {
         value_name = "LEVEL",
         ignore_case = true
     )]
-    pub log_level: Option<LogLevel>,
+    pub(crate) log_level: Option<LogLevel>,
 
     /// Bytes after which the log is rotated, at least 4096; five old ones are kept [default: 10M]
     #[arg(long, env = "UDPUSH_LOG_MAX_SIZE", value_name = "BYTES",
           value_parser = bytes(4096, u64::MAX))]
-    pub log_max_size: Option<u64>,
+    pub(crate) log_max_size: Option<u64>,
 }
 
 /// When a sender gets a reply datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum UdpReply {
+pub(crate) enum UdpReply {
     /// One for each datagram that is refused
     #[default]
     Errors,
@@ -129,7 +129,7 @@ pub enum UdpReply {
 
 /// The least important lines that are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     /// What ends the program
     Error,
     /// And what is refused or lost

@@ -16,7 +16,7 @@ const DATE: StaticFormatDescription = format_description!(
 
 /// An answer after which the connection is closed.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     status: &'static str,
     content_type: &'static str,
     headers: String,
@@ -28,7 +28,7 @@ pub struct Answer {
 
 impl Answer {
     /// A status line's code and words, and a sentence for a person; any page may read it.
-    pub fn new(status: &'static str, sentence: &str) -> Self {
+    pub(crate) fn new(status: &'static str, sentence: &str) -> Self {
         Answer {
             status,
             content_type: "text/plain; charset=utf-8",
@@ -40,7 +40,7 @@ impl Answer {
     }
 
     /// 200, and a file; for nobody else's pages, unless they are named.
-    pub fn file(content_type: &'static str, content: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn file(content_type: &'static str, content: impl Into<Cow<'static, str>>) -> Self {
         Answer {
             status: "200 OK",
             content_type,
@@ -52,7 +52,7 @@ impl Answer {
     }
 
     /// 204, for any page.
-    pub fn no_content() -> Self {
+    pub(crate) fn no_content() -> Self {
         Answer {
             status: "204 No Content",
             content_type: "",
@@ -64,37 +64,37 @@ impl Answer {
     }
 
     /// The same, but the client has the file: 304, without a body (RFC 9110 §15.4.5).
-    pub fn not_modified(mut self) -> Self {
+    pub(crate) fn not_modified(mut self) -> Self {
         self.status = "304 Not Modified";
         self.is_without_body = true;
         self
     }
 
     /// Names the pages that may read it: header lines, as [`cors`] makes them.
-    pub fn readers(mut self, lines: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn readers(mut self, lines: impl Into<Cow<'static, str>>) -> Self {
         self.readers = lines.into();
         self
     }
 
     /// Adds a header.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         // Writing to a string cannot fail.
         let _ = write!(self.headers, "{name}: {value}\r\n");
         self
     }
 
     /// The code and words.
-    pub fn status(&self) -> &'static str {
+    pub(crate) fn status(&self) -> &'static str {
         self.status
     }
 
     /// What it says to a person.
-    pub fn sentence(&self) -> &str {
+    pub(crate) fn sentence(&self) -> &str {
         self.body.trim_end()
     }
 
     /// The bytes on the wire; a HEAD request gets no body, but its length.
-    pub fn bytes(&self, is_head: bool) -> Vec<u8> {
+    pub(crate) fn bytes(&self, is_head: bool) -> Vec<u8> {
         let Answer {
             status,
             content_type,

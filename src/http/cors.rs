@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use super::{Answer, Head};
 
 /// Where a GET is answered without end, and not from here.
-pub const EVENTS: &str = "/events";
+pub(crate) const EVENTS: &str = "/events";
 
 /// The header line that lets pages of any origin read an answer, if they sent no credentials.
-pub const ANYONE: &str = "Access-Control-Allow-Origin: *\r\n";
+pub(crate) const ANYONE: &str = "Access-Control-Allow-Origin: *\r\n";
 
 /// Request headers that a page may send when its browser does not ask for certain ones.
 const HEADERS: &str = "Last-Event-ID, Cache-Control, Content-Type, X-Requested-With";
@@ -19,7 +19,7 @@ const MAX_ECHO: usize = 1024;
 
 /// The header lines that let the page behind this request read the answer: events also with
 /// credentials, for which the page's origin is to be named.
-pub fn readers(head: &Head) -> Cow<'static, str> {
+pub(crate) fn readers(head: &Head) -> Cow<'static, str> {
     let is_plain = |origin: &&str| {
         origin.len() <= MAX_ECHO && origin.bytes().all(|byte| byte.is_ascii_graphic())
     };
@@ -34,7 +34,7 @@ pub fn readers(head: &Head) -> Cow<'static, str> {
 
 /// The answer to OPTIONS: of browsers that ask whether a page may ask, and of proxies that ask
 /// whether the server is up.
-pub fn preflight(head: &Head) -> Answer {
+pub(crate) fn preflight(head: &Head) -> Answer {
     let is_list = |names: &&str| {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(&byte);
         (1..=MAX_ECHO).contains(&names.len()) && names.bytes().all(is_name)

@@ -3,26 +3,26 @@
 use std::mem::MaybeUninit;
 
 /// Headers that a request may have; browsers send about twenty, and proxies add theirs.
-pub const MAX_HEADERS: usize = 256;
+pub(crate) const MAX_HEADERS: usize = 256;
 
 /// A request's head.
 #[derive(Debug)]
-pub struct Head {
+pub(crate) struct Head {
     /// Such as `GET`.
-    pub method: String,
+    pub(crate) method: String,
     /// What was asked for, path and query as they came.
-    pub target: String,
+    pub(crate) target: String,
     /// HTTP/1.`minor`
-    pub minor_version: u8,
+    pub(crate) minor_version: u8,
     /// Names and values as they came, values that are no text left out.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// Bytes of the head; what follows belongs to the protocol that was asked for.
-    pub length: usize,
+    pub(crate) length: usize,
 }
 
 /// Why bytes are no request's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
+pub(crate) enum Malformed {
     /// More than [`MAX_HEADERS`].
     TooManyHeaders,
     /// Not HTTP/1.
@@ -34,7 +34,7 @@ impl Head {
     ///
     /// # Errors
     /// When it can no longer become one.
-    pub fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         // Not on the stack: what it touches there, a client keeps.
         let mut headers = vec![MaybeUninit::uninit(); MAX_HEADERS];
         let mut request = httparse::Request::new(&mut []);
@@ -59,7 +59,7 @@ impl Head {
 
     /// What was asked for, parted at the first `?`. Proxies ask with a whole URL (RFC 9112 §3.2.2),
     /// or begin with two slashes, one of which is left of the path that they serve this under.
-    pub fn path_and_query(&self) -> (&str, &str) {
+    pub(crate) fn path_and_query(&self) -> (&str, &str) {
         let target = match self.target.split_once("://") {
             Some((_, rest)) if !self.target.starts_with('/') => {
                 rest.find(['/', '?']).map_or("", |start| &rest[start..])
@@ -75,7 +75,7 @@ impl Head {
     }
 
     /// All headers of this name, whatever its case.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let headers = self.headers.iter();
         let found = headers.filter(move |header| header.0.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
@@ -83,7 +83,7 @@ impl Head {
 
     /// The elements of a header that is a list, however many lines it is spread over (RFC 9110
     /// §5.6.1).
-    pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
         let elements = self.all(name).flat_map(|list| list.split(','));
         elements
             .map(str::trim)
@@ -91,13 +91,13 @@ impl Head {
     }
 
     /// The first header of this name, whatever its case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// Whether it wants to become a WebSocket, rightly or not. A proxy that does not let upgrades
     /// through leaves the headers of the second kind.
-    pub fn asks_for_websocket(&self) -> bool {
+    pub(crate) fn asks_for_websocket(&self) -> bool {
         let mut names = self.headers.iter().map(|header| &header.0);
         self.list("upgrade")
             .any(|name| name.eq_ignore_ascii_case("websocket"))

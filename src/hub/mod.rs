@@ -5,11 +5,11 @@
 //! are posted under the lock, every client sees that order. Publishers call [`Hub::publish`],
 //! clients' threads [`Hub::join`]; a client's [`Membership`] is its place in here.
 
-pub mod membership;
+pub(crate) mod membership;
 mod relief;
-pub mod ring;
-pub mod routes;
-pub mod workers;
+pub(crate) mod ring;
+pub(crate) mod routes;
+pub(crate) mod workers;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,38 +28,38 @@ use membership::{Membership, Position};
 use relief::Relief;
 use ring::{Bounds, Resumption, Ring};
 use routes::{Audience, Routes};
-pub use workers::Round;
+pub(crate) use workers::Round;
 use workers::Workers;
 
 /// Deliveries of one round that the publisher makes itself; more are the workers' job.
-pub const DIRECT: usize = 64;
+pub(crate) const DIRECT: usize = 64;
 
 /// Posts after which the publisher gets a breath.
 const POSTS_A_BREATH: usize = 256;
 
 /// What becomes of one message.
 #[derive(Clone, Copy, Debug)]
-pub struct Receipt {
+pub(crate) struct Receipt {
     /// Its id.
-    pub id: MessageId,
+    pub(crate) id: MessageId,
     /// Clients into whose mailboxes it was posted.
-    pub clients: usize,
+    pub(crate) clients: usize,
 }
 
 /// What a client wants when it joins.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub(crate) struct Wish {
     /// How it hears messages.
-    pub encoding: Encoding,
+    pub(crate) encoding: Encoding,
     /// What it registers, and until when it may stay.
-    pub admitted: Admitted,
+    pub(crate) admitted: Admitted,
     /// The last id that it knows, as it says; `None` when it does not ask to go on from there.
-    pub since: Option<String>,
+    pub(crate) since: Option<String>,
 }
 
 /// Why a client cannot join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// There are as many as `--max-clients` allows.
     Full,
     /// The server stops.
@@ -70,17 +70,17 @@ pub enum Refusal {
 
 /// What the hub is to keep to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Clients at most.
-    pub max_clients: usize,
+    pub(crate) max_clients: usize,
     /// Who hears what.
-    pub rule: Rule,
+    pub(crate) rule: Rule,
     /// Bytes that all registrations together may take.
-    pub registrations: usize,
+    pub(crate) registrations: usize,
     /// What is kept for clients that come back.
-    pub history: Bounds,
+    pub(crate) history: Bounds,
     /// Seconds between heartbeats, which a client is told.
-    pub heartbeat: Duration,
+    pub(crate) heartbeat: Duration,
 }
 
 /// What the routes keep for each client.
@@ -99,7 +99,7 @@ impl Member {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Hub {
+pub(crate) struct Hub {
     state: Mutex<State>,
     settings: Settings,
     memory: Arc<Memory>,
@@ -120,7 +120,7 @@ struct State {
 
 impl Hub {
     /// An empty hub; the first message that is published follows `newest`.
-    pub fn new(
+    pub(crate) fn new(
         settings: Settings,
         newest: MessageId,
         memory: Arc<Memory>,
@@ -143,23 +143,23 @@ impl Hub {
     }
 
     /// Who hears what.
-    pub fn rule(&self) -> &Rule {
+    pub(crate) fn rule(&self) -> &Rule {
         &self.settings.rule
     }
 
     /// Between heartbeats.
-    pub fn heartbeat(&self) -> Duration {
+    pub(crate) fn heartbeat(&self) -> Duration {
         self.settings.heartbeat
     }
 
     /// Whether a round may be published now; the publisher's waker tells when it is so again.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.workers.have_room()
     }
 
     /// How many clients would hear a document now, if that is at least `least`. Where there are
     /// not as many at all, it is not looked up.
-    pub fn reach(&self, document: &str, least: usize) -> Option<usize> {
+    pub(crate) fn reach(&self, document: &str, least: usize) -> Option<usize> {
         let state = self.lock();
         if state.routes.len() < least {
             return None;
@@ -175,7 +175,7 @@ impl Hub {
     /// A run of messages with the same audience is one parcel: one post and one send for each
     /// client, however long the run. Posting to thousands of clients takes milliseconds: every
     /// now and then `breathe` is called, under the lock, for what cannot be left for so long.
-    pub fn publish(
+    pub(crate) fn publish(
         &self,
         first: MessageId,
         documents: &[Document],
@@ -217,7 +217,7 @@ impl Hub {
 
     /// Has a round that was published delivered: a small one at once; a larger one by the workers,
     /// with the caller's help until `is_wanted` says that it has something else to do.
-    pub fn deliver(&self, round: Round, is_wanted: &mut dyn FnMut() -> bool) {
+    pub(crate) fn deliver(&self, round: Round, is_wanted: &mut dyn FnMut() -> bool) {
         if round.len() <= DIRECT {
             round.deliver(0, DIRECT);
         } else {
@@ -269,7 +269,7 @@ impl Hub {
     /// # Errors
     /// When there are too many, when there is no room for what it registers, or when the server
     /// stops.
-    pub fn join(
+    pub(crate) fn join(
         self: &Arc<Self>,
         mailbox: &Arc<Mailbox>,
         mut wish: Wish,
@@ -322,7 +322,7 @@ impl Hub {
     }
 
     /// Lets nobody join any more, and asks every client's owner to close.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let (live, replaying) = {
             let mut state = self.lock();
             state.stopping = true;
@@ -336,7 +336,7 @@ impl Hub {
     }
 
     /// Clients that have joined.
-    pub fn online(&self) -> usize {
+    pub(crate) fn online(&self) -> usize {
         self.lock().online()
     }
 

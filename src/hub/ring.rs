@@ -20,16 +20,16 @@ const OVERHEAD: usize = 128;
 
 /// What may be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Messages.
-    pub messages: usize,
+    pub(crate) messages: usize,
     /// Bytes of their documents, with what holding each costs.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 /// What becomes of a client that wants to go on where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resumption {
+pub(crate) enum Resumption {
     /// It was told so many messages after this one, as far as they are for it.
     Replayed {
         /// The last one that it knew.
@@ -58,7 +58,7 @@ impl Resumption {
 
 /// The messages of one epoch, of which the newest are held.
 #[derive(Debug)]
-pub struct Ring {
+pub(crate) struct Ring {
     newest: MessageId,
     held: VecDeque<Document>,
     bytes: usize,
@@ -67,7 +67,7 @@ pub struct Ring {
 
 impl Ring {
     /// An empty ring; the first message that comes follows `newest`.
-    pub fn new(bounds: Bounds, newest: MessageId) -> Self {
+    pub(crate) fn new(bounds: Bounds, newest: MessageId) -> Self {
         Ring {
             newest,
             held: VecDeque::new(),
@@ -77,13 +77,13 @@ impl Ring {
     }
 
     /// The newest message's id; before the first message, the one that it follows.
-    pub fn newest(&self) -> MessageId {
+    pub(crate) fn newest(&self) -> MessageId {
         self.newest
     }
 
     /// Appends messages in their order: the first has the id `first`, which is the one after the
     /// newest so far, and each that follows has the next.
-    pub fn append(&mut self, first: MessageId, batch: &[Document]) {
+    pub(crate) fn append(&mut self, first: MessageId, batch: &[Document]) {
         debug_assert_eq!(first, self.newest.next());
         self.newest.sequence += batch.len() as u64;
         for document in batch {
@@ -100,14 +100,14 @@ impl Ring {
 
     /// Whether every message after this one is still held. Not so for whatever is no id of this
     /// epoch, and for ids that are yet to come.
-    pub fn reaches_back_to(&self, id: MessageId) -> bool {
+    pub(crate) fn reaches_back_to(&self, id: MessageId) -> bool {
         id.epoch == self.newest.epoch
             && id.sequence <= self.newest.sequence
             && self.newest.sequence - id.sequence <= self.held.len() as u64
     }
 
     /// Whether a client can go on after the last id that it knows, or why not.
-    pub fn resume(&self, since: String) -> Resumption {
+    pub(crate) fn resume(&self, since: String) -> Resumption {
         let why = match since.parse::<MessageId>() {
             Ok(since) if self.reaches_back_to(since) => {
                 return Resumption::Replayed { since, messages: 0 };
@@ -122,7 +122,7 @@ impl Ring {
 
     /// The first messages after this one, oldest first; none at the head, `None` when they are not
     /// all held any more.
-    pub fn after(&self, id: MessageId) -> Option<Vec<(MessageId, Document)>> {
+    pub(crate) fn after(&self, id: MessageId) -> Option<Vec<(MessageId, Document)>> {
         if !self.reaches_back_to(id) {
             return None;
         }

@@ -15,7 +15,7 @@ use super::routes::Audience;
 use crate::os::Waker;
 
 /// Rounds that may be handed over and not finished.
-pub const MAX_OUTSTANDING: usize = 2;
+pub(crate) const MAX_OUTSTANDING: usize = 2;
 
 /// Mailboxes that a thread takes at a time: less than half a millisecond for a publisher that
 /// looks at its socket in between.
@@ -32,7 +32,7 @@ const BACKLOG: usize = 16;
 
 /// The audiences of a round's messages, one after another; a client may be in several.
 #[derive(Debug, Default)]
-pub struct Round {
+pub(crate) struct Round {
     audiences: Vec<Audience<Member>>,
     length: usize,
 }
@@ -49,7 +49,7 @@ struct Job {
 
 /// The publisher's end: hands jobs over.
 #[derive(Debug)]
-pub struct Workers {
+pub(crate) struct Workers {
     jobs: Vec<Sender<Arc<Job>>>,
     outstanding: Arc<Outstanding>,
 }
@@ -63,14 +63,14 @@ struct Outstanding {
 
 /// A worker's end: [`run`](Worker::run) is its thread.
 #[derive(Debug)]
-pub struct Worker {
+pub(crate) struct Worker {
     jobs: Receiver<Arc<Job>>,
     outstanding: Arc<Outstanding>,
 }
 
 impl Workers {
     /// As many workers, not running yet. `publisher` is woken when there is room for a round again.
-    pub fn new(count: usize, publisher: Arc<Waker>) -> (Self, Vec<Worker>) {
+    pub(crate) fn new(count: usize, publisher: Arc<Waker>) -> (Self, Vec<Worker>) {
         let outstanding = Arc::new(Outstanding {
             rounds: AtomicUsize::new(0),
             publisher,
@@ -89,7 +89,7 @@ impl Workers {
     }
 
     /// Whether another round may be handed over.
-    pub fn have_room(&self) -> bool {
+    pub(crate) fn have_room(&self) -> bool {
         self.outstanding.rounds.load(Ordering::Acquire) < MAX_OUTSTANDING
     }
 
@@ -119,7 +119,7 @@ impl Workers {
 
 impl Worker {
     /// The worker's thread: until [`Workers`] is dropped.
-    pub fn run(self) {
+    pub(crate) fn run(self) {
         for job in &self.jobs {
             job.work(&self.outstanding, || true);
         }
@@ -135,13 +135,8 @@ impl Round {
     }
 
     /// Deliveries to make.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
-    }
-
-    /// Whether nobody hears any of it.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
     }
 
     /// Makes `count` of the deliveries, from number `first` on; fewer where they end.

@@ -2,12 +2,12 @@
 //!
 //! sockets → datagrams (trust, replies) → rounds → udp, which publishes them.
 
-mod datagrams;
-mod pace;
-pub mod reply;
-mod rounds;
-mod sockets;
-mod trust;
-pub mod udp;
+pub(crate) mod datagrams;
+pub(crate) mod pace;
+pub(crate) mod reply;
+pub(crate) mod rounds;
+pub(crate) mod sockets;
+pub(crate) mod trust;
+pub(crate) mod udp;
 
-pub use trust::Trust;
+pub(crate) use trust::Trust;

@@ -14,7 +14,7 @@ const RATE: u32 = 100;
 /// Answers refused datagrams, in plain text, unless that could start a conversation between two
 /// servers: never to a port below 1024, and never to one that takes documents itself.
 #[derive(Debug)]
-pub struct Replies {
+pub(crate) struct Replies {
     enabled: bool,
     /// Ports that take documents themselves: two servers must not start to talk.
     deaf_ports: Vec<u16>,
@@ -24,7 +24,7 @@ pub struct Replies {
 
 impl Replies {
     /// `deaf_ports` never get a reply.
-    pub fn new(enabled: bool, deaf_ports: Vec<u16>) -> Self {
+    pub(crate) fn new(enabled: bool, deaf_ports: Vec<u16>) -> Self {
         Replies {
             enabled,
             deaf_ports,
@@ -36,7 +36,7 @@ impl Replies {
     /// Tells the sender why its datagram was refused, if it may be told, from the address that it
     /// sent to, where the socket has several: a sender that is connected to that hears no other.
     /// Never waits; a reply that cannot leave now is lost.
-    pub fn refuse(
+    pub(crate) fn refuse(
         &mut self,
         socket: &UdpSocket,
         sender: SocketAddr,

@@ -6,17 +6,17 @@ use ipnet::IpNet;
 
 /// Networks besides loopback.
 #[derive(Clone, Debug, Default)]
-pub struct Trust(Vec<IpNet>);
+pub(crate) struct Trust(Vec<IpNet>);
 
 impl Trust {
     /// These, and loopback.
-    pub fn new(networks: Vec<IpNet>) -> Self {
+    pub(crate) fn new(networks: Vec<IpNet>) -> Self {
         Trust(networks)
     }
 
     /// Whether somebody at this address may publish. Of an IPv4 address in IPv6's form, the IPv4
     /// address counts.
-    pub fn may_publish(&self, sender: SocketAddr) -> bool {
+    pub(crate) fn may_publish(&self, sender: SocketAddr) -> bool {
         let address = sender.ip().to_canonical();
         address.is_loopback() || self.0.iter().any(|network| network.contains(&address))
     }

@@ -32,7 +32,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 
 /// The UDP thread's state; [`run`](Intake::run) is the thread.
 #[derive(Debug)]
-pub struct Intake {
+pub(crate) struct Intake {
     datagrams: Datagrams,
     rounds: Rounds,
     sequencer: sequencer::Memory,
@@ -46,7 +46,7 @@ pub struct Intake {
 
 impl Intake {
     /// `waker` wakes the thread when the hub has room again, and after `stop` was closed.
-    pub fn new(
+    pub(crate) fn new(
         sockets: Vec<UdpSocket>,
         trust: Trust,
         replies: Replies,
@@ -72,7 +72,7 @@ impl Intake {
     ///
     /// # Errors
     /// When waiting itself fails, for want of memory.
-    pub fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(mut self) -> io::Result<()> {
         while self.stop.try_recv() != Err(TryRecvError::Disconnected) {
             let has_work = !self.rounds.is_empty() || !self.datagrams.sockets.is_empty();
             if !has_work || !self.hub.has_room() {

@@ -28,7 +28,7 @@ pub(super) enum Entry {
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     entries: Sender<Entry>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]

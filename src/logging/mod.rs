@@ -20,7 +20,7 @@ use simplelog::{Config, ConfigBuilder, WriteLogger};
 use time::OffsetDateTime;
 
 use lines::Lines;
-pub use rate::{Kind, admit};
+pub(crate) use rate::{Kind, admit};
 use thread::LogThread;
 
 use crate::words::grouped;
@@ -43,7 +43,7 @@ pub(crate) use logged;
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// To standard error alone.
     Stderr,
     /// To a file that is rotated beyond this many bytes, and, on a terminal, to standard error.
@@ -52,7 +52,7 @@ pub enum Target {
 
 /// The running log; [`finish`](Logging::finish) writes what is left.
 #[derive(Debug)]
-pub struct Logging {
+pub(crate) struct Logging {
     path: Option<PathBuf>,
     lines: Lines,
     on_stderr: bool,
@@ -63,7 +63,7 @@ pub struct Logging {
 ///
 /// # Errors
 /// When there can be no log; the sentence names the file and the remedy.
-pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, LogError> {
+pub(crate) fn start(target: &Target, level: LevelFilter) -> Result<Logging, LogError> {
     let file = match target {
         Target::Stderr => None,
         Target::File(path, max_size) => {
@@ -91,7 +91,7 @@ pub fn start(target: &Target, level: LevelFilter) -> Result<Logging, LogError> {
 
 /// Why there can be no log.
 #[derive(Debug)]
-pub enum LogError {
+pub(crate) enum LogError {
     /// Its file cannot be opened.
     Open(PathBuf, io::Error),
     /// Its thread cannot be started.
@@ -118,17 +118,17 @@ impl std::error::Error for LogError {}
 
 impl Logging {
     /// The log's own file, absolute.
-    pub fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
     /// Whether lines go to standard error, alone or too.
-    pub fn is_on_stderr(&self) -> bool {
+    pub(crate) fn is_on_stderr(&self) -> bool {
         self.on_stderr
     }
 
     /// Writes what waits, sums included, unless that takes longer than a second.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         self.lines.end();
         let _ = self.finished.recv_timeout(LAST_LINES);
     }

@@ -12,7 +12,7 @@ const LINES_A_SECOND: u64 = 100;
 
 /// A kind of line, with what its sum adds up.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A client has joined.
     Connected,
     /// A client is gone.
@@ -95,7 +95,7 @@ pub(super) fn start(lines: Lines) {
 
 /// Whether a line of this kind may be written now. If not, it is in the next sum: each line is
 /// either written or counted, never both, whatever the threads do.
-pub fn admit(kind: Kind) -> bool {
+pub(crate) fn admit(kind: Kind) -> bool {
     let Some((start, lines)) = START.get() else {
         return true;
     };

@@ -15,12 +15,12 @@ use crate::message::Document;
 use crate::message::id::{ClientId, MessageId};
 
 /// The subprotocol of pages that want ids (RFC 6455 §1.9).
-pub const SUBPROTOCOL: &str = "udpush.v1";
+pub(crate) const SUBPROTOCOL: &str = "udpush.v1";
 
 /// How a client hears messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Encoding {
+pub(crate) enum Encoding {
     /// Each message is a text frame that holds the document; there is nothing else.
     Plain,
     /// [`SUBPROTOCOL`]: text frames with a JSON object each.
@@ -35,31 +35,31 @@ pub enum Encoding {
 /// What a client is told when it has connected or registered.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename = "hello")]
-pub struct Hello<'a> {
+pub(crate) struct Hello<'a> {
     /// The client's number, as in the log.
-    pub client: u64,
+    pub(crate) client: u64,
     /// From where on this connection hears messages: those after this one.
-    pub id: String,
+    pub(crate) id: String,
     /// Whether it goes on where `since` said; absent where that was not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resumed: Option<bool>,
+    pub(crate) resumed: Option<bool>,
     /// Seconds between heartbeats.
-    pub heartbeat: u64,
+    pub(crate) heartbeat: u64,
     /// What the client has registered.
-    pub registration: &'a RawValue,
+    pub(crate) registration: &'a RawValue,
 }
 
 impl Encoding {
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub(crate) const COUNT: usize = 4;
 
     /// Whether it is HTTP to the end; all else is WebSocket.
-    pub fn is_events(self) -> bool {
+    pub(crate) fn is_events(self) -> bool {
         matches!(self, Encoding::Events | Encoding::ChunkedEvents)
     }
 
     /// Where bytes in this encoding may be cut.
-    pub fn layout(self) -> Layout {
+    pub(crate) fn layout(self) -> Layout {
         match self {
             Encoding::Plain | Encoding::V1 => Layout::Frames,
             Encoding::Events => Layout::Events,
@@ -78,7 +78,7 @@ impl Encoding {
     }
 
     /// Appends messages to `bytes`; `id` is that of the first, each has the next.
-    pub fn append_run(self, bytes: &mut Vec<u8>, mut id: MessageId, run: &[Document]) {
+    pub(crate) fn append_run(self, bytes: &mut Vec<u8>, mut id: MessageId, run: &[Document]) {
         let overhead = self.overhead();
         bytes.reserve(run.iter().map(|document| document.len() + overhead).sum());
         for document in run {
@@ -88,7 +88,7 @@ impl Encoding {
     }
 
     /// Appends one message to `bytes`.
-    pub fn append_message(self, bytes: &mut Vec<u8>, id: MessageId, document: &Document) {
+    pub(crate) fn append_message(self, bytes: &mut Vec<u8>, id: MessageId, document: &Document) {
         match self {
             Encoding::Plain => frames::append_text(bytes, &[document.as_bytes()]),
             Encoding::V1 => {
@@ -106,7 +106,7 @@ impl Encoding {
     }
 
     /// What a client is told first; nothing, in plain mode.
-    pub fn append_hello(self, bytes: &mut Vec<u8>, hello: &Hello<'_>) {
+    pub(crate) fn append_hello(self, bytes: &mut Vec<u8>, hello: &Hello<'_>) {
         if self == Encoding::Plain {
             return;
         }
@@ -124,7 +124,7 @@ impl Encoding {
     }
 
     /// Tells a client what it has registered; nothing, in plain mode.
-    pub fn post_hello(self, mailbox: &Mailbox, hello: &Hello<'_>) {
+    pub(crate) fn post_hello(self, mailbox: &Mailbox, hello: &Hello<'_>) {
         let mut bytes = Vec::new();
         self.append_hello(&mut bytes, hello);
         if !bytes.is_empty() {
@@ -134,7 +134,7 @@ impl Encoding {
 
     /// A sign of life that tells the newest id, where ids are told, with a ping where there are
     /// pings.
-    pub fn heartbeat(self, newest: MessageId) -> Parcel {
+    pub(crate) fn heartbeat(self, newest: MessageId) -> Parcel {
         let mut bytes = Vec::with_capacity(160);
         let text = || format!(r#"{{"type":"heartbeat","id":"{newest}"}}"#);
         match self {
@@ -152,7 +152,7 @@ impl Encoding {
     }
 
     /// A client's last words from us: a close frame, or a comment where there are no such frames.
-    pub fn close(self, code: u16, reason: &'static str) -> Parcel {
+    pub(crate) fn close(self, code: u16, reason: &'static str) -> Parcel {
         match self {
             Encoding::Plain | Encoding::V1 => Parcel::frames(frames::close(code, reason)),
             Encoding::Events | Encoding::ChunkedEvents => {
@@ -175,7 +175,7 @@ impl Encoding {
     }
 
     /// What a client of [`SUBPROTOCOL`] is told when something it said is refused.
-    pub fn error(self, why: &impl Display) -> Option<Parcel> {
+    pub(crate) fn error(self, why: &impl Display) -> Option<Parcel> {
         #[derive(Serialize)]
         #[serde(tag = "type", rename = "error")]
         struct Refused {
@@ -194,7 +194,7 @@ impl Encoding {
 
 impl Hello<'_> {
     /// The fields in their own types.
-    pub fn new(
+    pub(crate) fn new(
         client: ClientId,
         id: MessageId,
         resumed: Option<bool>,

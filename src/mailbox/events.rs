@@ -5,11 +5,11 @@ use std::fmt::Display;
 use std::io::Write;
 
 /// What ends a stream of chunks.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Appends one event to `bytes`. A line break in the data, of whichever kind, starts another data
 /// line, and comes out as a line feed; in JSON, breaks are white space.
-pub fn append(bytes: &mut Vec<u8>, event: Option<&str>, id: &impl Display, data: &str) {
+pub(crate) fn append(bytes: &mut Vec<u8>, event: Option<&str>, id: &impl Display, data: &str) {
     if let Some(event) = event {
         bytes.extend_from_slice(format!("event: {event}\n").as_bytes());
     }
@@ -26,14 +26,14 @@ pub fn append(bytes: &mut Vec<u8>, event: Option<&str>, id: &impl Display, data:
 
 /// Makes a chunk of what `bytes` holds from `start` on, which must be something: a chunk of nothing
 /// ends the stream.
-pub fn make_chunk(bytes: &mut Vec<u8>, start: usize) {
+pub(crate) fn make_chunk(bytes: &mut Vec<u8>, start: usize) {
     let size = format!("{:x}\r\n", bytes.len() - start);
     bytes.splice(start..start, size.into_bytes());
     bytes.extend_from_slice(b"\r\n");
 }
 
 /// The first boundary between events at or after `offset`. `events` are whole events.
-pub fn boundary_after(events: &[u8], offset: usize) -> usize {
+pub(crate) fn boundary_after(events: &[u8], offset: usize) -> usize {
     let from = offset.saturating_sub(2);
     let pairs = events[from..].windows(2);
     let mut ends = pairs.zip(from + 2..).filter(|(pair, _)| *pair == b"\n\n");
@@ -41,7 +41,7 @@ pub fn boundary_after(events: &[u8], offset: usize) -> usize {
 }
 
 /// The first boundary between chunks at or after `offset`. `chunks` are whole chunks.
-pub fn chunk_boundary_after(chunks: &[u8], offset: usize) -> usize {
+pub(crate) fn chunk_boundary_after(chunks: &[u8], offset: usize) -> usize {
     let mut end = 0;
     while end < offset.min(chunks.len()) {
         end += chunk_length(&chunks[end..]);

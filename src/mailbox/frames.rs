@@ -7,17 +7,17 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 
 /// Appends one unfragmented text frame, its payload given in parts, to `frames` (RFC 6455 §5.2).
-pub fn append_text(frames: &mut Vec<u8>, payload: &[&[u8]]) {
+pub(crate) fn append_text(frames: &mut Vec<u8>, payload: &[&[u8]]) {
     append(frames, OpCode::Data(Data::Text), payload);
 }
 
 /// Appends an empty ping to `frames` (RFC 6455 §5.5.2).
-pub fn append_ping(frames: &mut Vec<u8>) {
+pub(crate) fn append_ping(frames: &mut Vec<u8>) {
     append(frames, OpCode::Control(Control::Ping), &[]);
 }
 
 /// A close frame with a code and a reason of at most 123 bytes (RFC 6455 §5.5.1).
-pub fn close(code: u16, reason: &'static str) -> Vec<u8> {
+pub(crate) fn close(code: u16, reason: &'static str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let frame = Frame::close(Some(CloseFrame {
         code: CloseCode::from(code),
@@ -43,7 +43,7 @@ fn append(frames: &mut Vec<u8>, opcode: OpCode, payload: &[&[u8]]) {
 }
 
 /// The first boundary between frames at or after `offset`. `frames` are whole unmasked frames.
-pub fn boundary_after(frames: &[u8], offset: usize) -> usize {
+pub(crate) fn boundary_after(frames: &[u8], offset: usize) -> usize {
     let mut end = 0;
     while end < offset.min(frames.len()) {
         end += frame_length(&frames[end..]);

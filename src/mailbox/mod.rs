@@ -9,7 +9,7 @@
 //!    closed mailbox.
 //! 3. A full socket sets `stalled` and wakes the owner once; until the owner has seen it writable,
 //!    nobody else sends or wakes. Anything left over without that: wake the owner.
-//! 4. Others send at most once, at most [`BATCH`] parcels; the owner loops.
+//! 4. Others send at most once, at most a batch of parcels; the owner loops.
 //! 5. The bound is judged after the attempt, on what is left. Beyond it, a flag and a wake; the
 //!    owner drops the queue, lets the frame that is half out end, and closes.
 //! 6. The last parcel ends it: nothing is taken after it, nothing accepted.
@@ -18,12 +18,12 @@
 //! The socket and the waker live as long as the mailbox: nobody who holds one can reach a
 //! descriptor that has become another's.
 
-pub mod encoding;
-pub mod events;
-pub mod frames;
-mod outlet;
-pub mod parcel;
-pub mod wire;
+pub(crate) mod encoding;
+pub(crate) mod events;
+pub(crate) mod frames;
+pub(crate) mod outlet;
+pub(crate) mod parcel;
+pub(crate) mod wire;
 
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -32,7 +32,6 @@ use std::sync::{Arc, Mutex, TryLockError};
 use crossbeam_channel::{Sender, unbounded};
 
 use crate::os::Waker;
-pub use outlet::BATCH;
 use outlet::Outlet;
 use parcel::{Memory, Parcel};
 use wire::Wire;
@@ -44,7 +43,7 @@ const OWNER_SENDS: usize = 16;
 const SLOT: usize = 24;
 
 /// The write end of a client's socket.
-pub trait Outflow {
+pub(crate) trait Outflow {
     /// Sends what is taken now of `parts`, and says how many bytes that was.
     ///
     /// # Errors
@@ -54,18 +53,18 @@ pub trait Outflow {
 
 /// What may wait in one mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Messages; control frames count too.
-    pub messages: usize,
+    pub(crate) messages: usize,
     /// Bytes that the kernel has not taken yet.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 /// Why somebody else than the client wants it gone, the most urgent reason last. The owner acts on
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Dismissal {
+pub(crate) enum Dismissal {
     /// More waits for it than [`Limits`] or the memory of all mailboxes allows.
     TooSlow = 1,
     /// The server stops.
@@ -77,7 +76,7 @@ pub enum Dismissal {
 
 /// How far the owner's delivery came.
 #[derive(Debug)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// All is out.
     Idle,
     /// There is more to send, and the socket may take it: call again soon.
@@ -92,7 +91,7 @@ pub enum Progress {
 
 /// One client's mailbox over its socket `S`.
 #[derive(Debug)]
-pub struct Mailbox<S = Wire> {
+pub(crate) struct Mailbox<S = Wire> {
     posts: Sender<Arc<Parcel>>,
     waiting: Waiting,
     closing: AtomicBool,
@@ -144,7 +143,7 @@ enum Sent {
 
 impl<S: Outflow> Mailbox<S> {
     /// An empty mailbox; `waker` wakes its owner.
-    pub fn new(wire: S, waker: Waker, limits: Limits, memory: Arc<Memory>) -> Self {
+    pub(crate) fn new(wire: S, waker: Waker, limits: Limits, memory: Arc<Memory>) -> Self {
         // The bound is kept by counting: a bounded channel would allocate all its slots at once.
         let (sender, receiver) = unbounded();
         Mailbox {
@@ -161,24 +160,24 @@ impl<S: Outflow> Mailbox<S> {
     }
 
     /// The client's connection, for its owner to read from.
-    pub fn wire(&self) -> &S {
+    pub(crate) fn wire(&self) -> &S {
         &self.wire
     }
 
     /// Wakes the owner; its delivery clears it.
-    pub fn waker(&self) -> &Waker {
+    pub(crate) fn waker(&self) -> &Waker {
         &self.waker
     }
 
     /// Messages and bytes that wait now.
-    pub fn waiting(&self) -> (usize, usize) {
+    pub(crate) fn waiting(&self) -> (usize, usize) {
         self.waiting.get()
     }
 
     /// Adds a parcel to the queue. Delivering is a step of its own: [`deliver`](Self::deliver).
     ///
     /// Returns false, and drops it, after the last parcel.
-    pub fn post(&self, parcel: Arc<Parcel>) -> bool {
+    pub(crate) fn post(&self, parcel: Arc<Parcel>) -> bool {
         if self.is_closing() {
             return false;
         }
@@ -192,17 +191,17 @@ impl<S: Outflow> Mailbox<S> {
     }
 
     /// The same for what is for this client alone; it counts as memory as long as it waits.
-    pub fn post_alone(&self, parcel: Parcel) -> bool {
+    pub(crate) fn post_alone(&self, parcel: Parcel) -> bool {
         self.post(Arc::new(parcel.counted_in(&self.memory)))
     }
 
     /// Whether a last parcel has been posted.
-    pub fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
 
     /// Delivery by anybody but the owner: one send at most, no wait at all.
-    pub fn deliver(&self) {
+    pub(crate) fn deliver(&self) {
         if self.waiting.get().1 == 0 {
             return;
         }
@@ -231,7 +230,7 @@ impl<S: Outflow> Mailbox<S> {
     ///
     /// The second value tells whether a socket that had been full took something: the only proof
     /// of life that sending gives.
-    pub fn deliver_as_owner(&self) -> (Progress, bool) {
+    pub(crate) fn deliver_as_owner(&self) -> (Progress, bool) {
         self.waker.clear();
         let mut outlet = match self.outlet.lock() {
             Ok(outlet) => outlet,
@@ -271,7 +270,7 @@ impl<S: Outflow> Mailbox<S> {
 
     /// Drops whatever waits, lets the frame that is half out end, and puts `last` behind it.
     /// For the owner.
-    pub fn close_at_once(&self, last: Parcel) {
+    pub(crate) fn close_at_once(&self, last: Parcel) {
         self.closing.store(true, Ordering::Release);
         let Ok(mut outlet) = self.outlet.lock() else {
             return;
@@ -290,14 +289,14 @@ impl<S: Outflow> Mailbox<S> {
 
     /// Asks the owner to end this client. A more urgent reason takes the place of the one before: no
     /// reason, whoever acted on it or not, makes a client deaf to the next.
-    pub fn dismiss(&self, why: Dismissal) {
+    pub(crate) fn dismiss(&self, why: Dismissal) {
         if self.dismissal.fetch_max(why as u8, Ordering::AcqRel) < why as u8 {
             self.waker.wake();
         }
     }
 
     /// Why the client is to be ended, if it is.
-    pub fn dismissal(&self) -> Option<Dismissal> {
+    pub(crate) fn dismissal(&self) -> Option<Dismissal> {
         match self.dismissal.load(Ordering::Acquire) {
             1 => Some(Dismissal::TooSlow),
             2 => Some(Dismissal::Stop),
@@ -329,7 +328,7 @@ impl<S: Outflow> Mailbox<S> {
         outlet.accounted = slots;
     }
 
-    /// One send of what is at hand, at most [`BATCH`] parcels.
+    /// One send of what is at hand, at most a batch of parcels.
     fn send_once(&self, outlet: &mut Outlet) -> Sent {
         let emptied = outlet.fill();
         if outlet.is_empty() {

@@ -12,7 +12,7 @@ use super::Outflow;
 use crate::mailbox::parcel::Parcel;
 
 /// Parcels in one send at most.
-pub const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Outlet {

@@ -8,28 +8,28 @@ use super::{events, frames};
 /// Memory that is taken by what waits in all mailboxes together, in bytes; a parcel counts once,
 /// however many wait for it.
 #[derive(Debug, Default)]
-pub struct Memory(AtomicUsize);
+pub(crate) struct Memory(AtomicUsize);
 
 impl Memory {
     /// Bytes in use now.
-    pub fn in_use(&self) -> usize {
+    pub(crate) fn in_use(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Counts `bytes` more.
-    pub fn take(&self, bytes: usize) {
+    pub(crate) fn take(&self, bytes: usize) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts `bytes` less.
-    pub fn give_back(&self, bytes: usize) {
+    pub(crate) fn give_back(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 /// Where a parcel may be cut, when a queue is dropped while it is half out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// WebSocket frames, one after another: between any two of them.
     Frames,
     /// Server-sent events, one after another: between any two of them.
@@ -46,7 +46,7 @@ const OVERHEAD: usize = size_of::<Parcel>() + 2 * size_of::<usize>() + 2 * 16;
 
 /// Bytes for a socket, and what a mailbox needs to know of them.
 #[derive(Debug)]
-pub struct Parcel {
+pub(crate) struct Parcel {
     bytes: Vec<u8>,
     messages: u32,
     layout: Layout,
@@ -56,24 +56,24 @@ pub struct Parcel {
 
 impl Parcel {
     /// A run of `messages` encoded messages.
-    pub fn messages(bytes: Vec<u8>, messages: u32, layout: Layout) -> Self {
+    pub(crate) fn messages(bytes: Vec<u8>, messages: u32, layout: Layout) -> Self {
         let mut parcel = Parcel::alone(bytes, layout);
         parcel.messages = messages;
         parcel
     }
 
     /// One or more whole frames for one client alone.
-    pub fn frames(bytes: Vec<u8>) -> Self {
+    pub(crate) fn frames(bytes: Vec<u8>) -> Self {
         Parcel::alone(bytes, Layout::Frames)
     }
 
     /// An HTTP answer for one client alone.
-    pub fn answer(bytes: Vec<u8>) -> Self {
+    pub(crate) fn answer(bytes: Vec<u8>) -> Self {
         Parcel::alone(bytes, Layout::Whole)
     }
 
     /// Whatever else is for one client alone.
-    pub fn alone(bytes: Vec<u8>, layout: Layout) -> Self {
+    pub(crate) fn alone(bytes: Vec<u8>, layout: Layout) -> Self {
         Parcel {
             bytes,
             messages: 1,
@@ -84,7 +84,7 @@ impl Parcel {
     }
 
     /// The same, counted in `memory` as long as anybody holds it.
-    pub fn counted_in(mut self, memory: &Arc<Memory>) -> Self {
+    pub(crate) fn counted_in(mut self, memory: &Arc<Memory>) -> Self {
         // Most are encoded into just as much as they need; the rest is given back.
         self.bytes.shrink_to_fit();
         memory.take(self.size());
@@ -97,28 +97,28 @@ impl Parcel {
     }
 
     /// The same, as the last that its client gets.
-    pub fn and_no_more(mut self) -> Self {
+    pub(crate) fn and_no_more(mut self) -> Self {
         self.last = true;
         self
     }
 
     /// The bytes on the wire.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Messages in it; control frames and answers count as one.
-    pub fn message_count(&self) -> usize {
+    pub(crate) fn message_count(&self) -> usize {
         self.messages as usize
     }
 
     /// Whether nothing may follow it.
-    pub fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.last
     }
 
     /// The first place at or after `offset` where it may be cut.
-    pub fn cut_after(&self, offset: usize) -> usize {
+    pub(crate) fn cut_after(&self, offset: usize) -> usize {
         match self.layout {
             Layout::Whole => self.bytes.len(),
             Layout::Frames => frames::boundary_after(&self.bytes, offset),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
+use super::outlet::BATCH;
 use super::*;
 use crate::mailbox::frames;
 use crate::os;

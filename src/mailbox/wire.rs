@@ -11,11 +11,11 @@ use crate::os::{self, Outgoing};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Wire(TcpStream);
+pub(crate) struct Wire(TcpStream);
 
 impl Wire {
     /// Over a connection that was accepted.
-    pub fn new(connection: TcpStream) -> Self {
+    pub(crate) fn new(connection: TcpStream) -> Self {
         Wire(connection)
     }
 
@@ -24,7 +24,7 @@ impl Wire {
     ///
     /// # Errors
     /// `WouldBlock` when nothing has arrived; every other error is final.
-    pub fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
         os::receive_now(&self.0, buffer)
     }
 
@@ -32,12 +32,12 @@ impl Wire {
     ///
     /// # Errors
     /// When the connection is gone.
-    pub fn shut_down(&self) -> io::Result<()> {
+    pub(crate) fn shut_down(&self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
     }
 
     /// How much of what was sent has left, and was acknowledged.
-    pub fn outgoing(&self) -> Outgoing {
+    pub(crate) fn outgoing(&self) -> Outgoing {
         os::outgoing(&self.0)
     }
 }

@@ -9,11 +9,11 @@ use tungstenite::Utf8Bytes;
 /// copies nothing.
 // tungstenite's text, since it knows how to share bytes that were checked to be UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document(Utf8Bytes);
+pub(crate) struct Document(Utf8Bytes);
 
 impl Document {
     /// Takes a part of a datagram or of a stream; `None` where it is no UTF-8.
-    pub fn new(bytes: Bytes) -> Option<Self> {
+    pub(crate) fn new(bytes: Bytes) -> Option<Self> {
         Utf8Bytes::try_from(bytes).ok().map(Document)
     }
 }

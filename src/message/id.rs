@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// A client of this process: 1, 2, 3 … in the order in which their handshakes ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientId(pub u64);
+pub(crate) struct ClientId(pub(crate) u64);
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,14 +17,14 @@ impl fmt::Display for ClientId {
 /// Names a history: new and random whenever the history is new, so that an id from another one is
 /// never taken for one of this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epoch(u64);
+pub(crate) struct Epoch(u64);
 
 impl Epoch {
     /// Digits, in base 36.
     const DIGITS: u32 = 8;
 
     /// One that was not there before.
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         // std draws the keys of a RandomState from the system's random numbers.
         let random = RandomState::new().hash_one(std::process::id());
         Epoch(random % 36u64.pow(Self::DIGITS))
@@ -49,11 +49,11 @@ impl fmt::Display for Epoch {
 /// A message's place in the one order of all messages: `<epoch>-<sequence>`; clients take it as it
 /// is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MessageId {
+pub(crate) struct MessageId {
     /// The history's name.
-    pub epoch: Epoch,
+    pub(crate) epoch: Epoch,
     /// 1 for its first message, one more for each that follows.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
 }
 
 impl fmt::Display for MessageId {
@@ -64,7 +64,7 @@ impl fmt::Display for MessageId {
 
 impl MessageId {
     /// The one after it.
-    pub fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         MessageId {
             sequence: self.sequence + 1,
             ..self
@@ -74,7 +74,7 @@ impl MessageId {
 
 /// Why a text is no [`MessageId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAnId;
+pub(crate) struct NotAnId;
 
 impl FromStr for MessageId {
     type Err = NotAnId;

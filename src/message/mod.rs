@@ -5,25 +5,25 @@
 
 mod document;
 pub(crate) mod fields;
-pub mod id;
+pub(crate) mod id;
 
 use std::fmt;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-pub use document::Document;
+pub(crate) use document::Document;
 
 /// Arrays and objects in one another that a document may have, as in PHP's `json_decode`: its
 /// default depth of 512 counts the value inside as a level, too.
-pub const MAX_DEPTH: usize = 511;
+pub(crate) const MAX_DEPTH: usize = 511;
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why a datagram is refused, whole: one sentence, the same in the log and in the reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The bytes are not UTF-8 from this byte on, counted from 1.
     NotUtf8 {
         /// The first byte that is wrong, counted from 1.
@@ -92,7 +92,7 @@ impl fmt::Display for Refusal {
 /// # Errors
 /// The first fault in it; `documents` is as before then: a datagram is published whole or not at
 /// all.
-pub fn split(datagram: &[u8], documents: &mut Vec<Range<usize>>) -> Result<usize, Refusal> {
+pub(crate) fn split(datagram: &[u8], documents: &mut Vec<Range<usize>>) -> Result<usize, Refusal> {
     let mark = match datagram.starts_with(BYTE_ORDER_MARK) {
         true => BYTE_ORDER_MARK.len(),
         false => 0,
@@ -222,7 +222,7 @@ fn not_json(text: &[u8], error: &serde_json::Error) -> Refusal {
 /// array or object, and every number that is 0.
 ///
 /// `document` is one JSON document without white space around it.
-pub fn is_empty(document: &str) -> bool {
+pub(crate) fn is_empty(document: &str) -> bool {
     match document.as_bytes() {
         b"null" | b"false" => true,
         [b'[' | b'{', inner @ .., _] => inner.iter().all(u8::is_ascii_whitespace),

@@ -14,23 +14,23 @@ use nix::{cmsg_space, getsockopt_impl, sockopt_impl};
 
 /// One datagram as [`DatagramBuffer::receive_now`] found it.
 #[derive(Debug)]
-pub struct Datagram<'a> {
+pub(crate) struct Datagram<'a> {
     /// All of it.
-    pub bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
     /// Who sent it.
-    pub sender: SocketAddr,
+    pub(crate) sender: SocketAddr,
     /// Which address of this machine it came to, where the socket has all of them: see
     /// [`tell_addresses`].
-    pub receiver: Option<IpAddr>,
+    pub(crate) receiver: Option<IpAddr>,
     /// How many the kernel had dropped at this socket in all when it queued this one
     /// (`SO_RXQ_OVFL`; wraps around); `None` as long as there were none.
-    pub dropped: Option<u32>,
+    pub(crate) dropped: Option<u32>,
 }
 
 /// Where datagrams are received, a few at a time. Its pages take memory only once a datagram was
 /// as large.
 #[derive(Debug)]
-pub struct DatagramBuffer(Box<[u8]>);
+pub(crate) struct DatagramBuffer(Box<[u8]>);
 
 impl DatagramBuffer {
     /// Nothing is ever truncated: UDP's largest payload is 65,507 bytes.
@@ -45,7 +45,7 @@ impl DatagramBuffer {
     ///
     /// # Errors
     /// `WouldBlock` when none has arrived; what an earlier reply from this socket met.
-    pub fn receive_now(
+    pub(crate) fn receive_now(
         &mut self,
         socket: &UdpSocket,
         mut found: impl FnMut(Datagram<'_>),
@@ -109,7 +109,7 @@ impl Default for DatagramBuffer {
 ///
 /// # Errors
 /// When this is no socket.
-pub fn tell_addresses(socket: &UdpSocket) -> io::Result<()> {
+pub(crate) fn tell_addresses(socket: &UdpSocket) -> io::Result<()> {
     match socket.local_addr()? {
         SocketAddr::V4(bound) if bound.ip().is_unspecified() => {
             setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
@@ -127,7 +127,7 @@ pub fn tell_addresses(socket: &UdpSocket) -> io::Result<()> {
 ///
 /// # Errors
 /// `WouldBlock` when it does not; whatever the addresses cannot do.
-pub fn send_datagram_now(
+pub(crate) fn send_datagram_now(
     socket: &UdpSocket,
     bytes: &[u8],
     sender: Option<IpAddr>,
@@ -179,7 +179,7 @@ fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
 ///
 /// # Errors
 /// When this is no socket.
-pub fn enlarge_receive_buffer(socket: &UdpSocket, wanted: usize) -> io::Result<usize> {
+pub(crate) fn enlarge_receive_buffer(socket: &UdpSocket, wanted: usize) -> io::Result<usize> {
     setsockopt(socket, sockopt::RxqOvfl, &1)?;
     // Only a privileged process may go beyond the sysctl.
     if setsockopt(socket, sockopt::RcvBufForce, &wanted).is_err() {
@@ -201,6 +201,6 @@ sockopt_impl!(
 ///
 /// # Errors
 /// When the kernel does not tell (before Linux 4.12).
-pub fn dropped(socket: &UdpSocket) -> io::Result<u32> {
+pub(crate) fn dropped(socket: &UdpSocket) -> io::Result<u32> {
     Ok(getsockopt(socket, MemInfo)?[libc::SK_MEMINFO_DROPS as usize])
 }

@@ -24,17 +24,17 @@ const OTHER_THREADS: u64 = 100;
 
 /// One limit.
 #[derive(Clone, Debug)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// Threads that this process may have by it.
-    pub threads: u64,
+    pub(crate) threads: u64,
     /// What it is, as an operator finds it: `vm.max_map_count is 65530`.
-    pub what: String,
+    pub(crate) what: String,
     /// How it is raised so that `wanted` threads fit, and what else there is.
-    pub remedy: fn(wanted: u64) -> String,
+    pub(crate) remedy: fn(wanted: u64) -> String,
 }
 
 /// All limits that this machine has for this process.
-pub fn thread_limits() -> Vec<Limit> {
+pub(crate) fn thread_limits() -> Vec<Limit> {
     let mut limits = vec![mappings()];
     limits.extend(whole_machine());
     limits.extend(processes_of_the_user());

@@ -3,7 +3,7 @@
 //! Nothing here waits but [`wait`], and nothing here retries but where it says so.
 
 mod datagrams;
-pub mod machine;
+pub(crate) mod machine;
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice};
@@ -20,8 +20,8 @@ use nix::sys::socket::{self, Backlog, MsgFlags, Shutdown, getsockopt, setsockopt
 use nix::unistd;
 use nix::{getsockopt_impl, libc, sockopt_impl};
 
-pub use datagrams::{
-    Datagram, DatagramBuffer, dropped, enlarge_receive_buffer, send_datagram_now, tell_addresses,
+pub(crate) use datagrams::{
+    DatagramBuffer, dropped, enlarge_receive_buffer, send_datagram_now, tell_addresses,
 };
 
 /// Connections that the kernel completes and keeps until they are accepted: std's 128 are too few
@@ -33,14 +33,14 @@ const BACKLOG: i32 = 4096;
 /// The thread clears it first and looks for work then; whoever has work for it makes the work
 /// visible first and wakes then. So no work is ever overlooked.
 #[derive(Debug)]
-pub struct Waker(EventFd);
+pub(crate) struct Waker(EventFd);
 
 impl Waker {
     /// A waker that nobody has woken yet.
     ///
     /// # Errors
     /// When the process or the system is out of descriptors.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Waker(EventFd::from_flags(
             EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC,
         )?))
@@ -48,12 +48,12 @@ impl Waker {
 
     /// Makes the waiting thread, or the next wait, return. Never waits itself: the counter behind
     /// it overflows after 2^64 - 1 wakes, and an overflow would mean that it is awake anyway.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         while self.0.write(1) == Err(Errno::EINTR) {}
     }
 
     /// Forgets all wakes so far, and says how many there were.
-    pub fn clear(&self) -> u64 {
+    pub(crate) fn clear(&self) -> u64 {
         loop {
             match self.0.read() {
                 Err(Errno::EINTR) => {}
@@ -77,7 +77,7 @@ impl AsFd for Waker {
 ///
 /// # Errors
 /// When the kernel is out of memory.
-pub fn wait(interests: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
+pub(crate) fn wait(interests: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = match timeout {
         None => PollTimeout::NONE,
         Some(timeout) => {
@@ -93,7 +93,7 @@ pub fn wait(interests: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Resu
 
 /// Whether a read from this descriptor would not wait; an end or an error counts, as the read
 /// tells of it.
-pub fn is_readable(interest: &PollFd<'_>) -> bool {
+pub(crate) fn is_readable(interest: &PollFd<'_>) -> bool {
     let readable = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
     interest
         .revents()
@@ -104,7 +104,7 @@ pub fn is_readable(interest: &PollFd<'_>) -> bool {
 ///
 /// # Errors
 /// `WouldBlock` when it takes nothing now; whatever else ends a connection. Never SIGPIPE.
-pub fn send_now(socket: &impl AsRawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(crate) fn send_now(socket: &impl AsRawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     loop {
         let sent = match parts {
@@ -121,7 +121,7 @@ pub fn send_now(socket: &impl AsRawFd, parts: &[IoSlice<'_>]) -> io::Result<usiz
 ///
 /// # Errors
 /// `WouldBlock` when it holds nothing now; whatever else ends a connection.
-pub fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         let received = socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT);
         if received != Err(Errno::EINTR) {
@@ -131,7 +131,7 @@ pub fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize
 }
 
 /// What this machine is called in its network; `localhost` where nobody has given it a name.
-pub fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let is_part_of_name = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     match unistd::gethostname().map(OsString::into_string) {
         Ok(Ok(name)) if !name.is_empty() && name.chars().all(is_part_of_name) => name,
@@ -151,15 +151,15 @@ sockopt_impl!(
 
 /// How far the bytes have come that a socket took.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     /// So many the peer's system has acknowledged so far.
-    pub acknowledged: u64,
+    pub(crate) acknowledged: u64,
     /// So many the peer's system has no room for, or the network.
-    pub unsent: u32,
+    pub(crate) unsent: u32,
 }
 
 /// How far the bytes have come that this socket took; nowhere, if the kernel cannot tell.
-pub fn outgoing(socket: &TcpStream) -> Outgoing {
+pub(crate) fn outgoing(socket: &TcpStream) -> Outgoing {
     let Ok(info) = getsockopt(socket, TcpInfo) else {
         return Outgoing::default();
     };
@@ -180,7 +180,7 @@ pub fn outgoing(socket: &TcpStream) -> Outgoing {
 ///
 /// # Errors
 /// When this is no listener.
-pub fn prepare_listener(
+pub(crate) fn prepare_listener(
     listener: &TcpListener,
     send_buffer: usize,
     user_timeout: Duration,
@@ -195,7 +195,7 @@ pub fn prepare_listener(
 }
 
 /// Ends a thread's wait in `accept`: it returns an error from now on.
-pub fn shut_listener(listener: &TcpListener) {
+pub(crate) fn shut_listener(listener: &TcpListener) {
     // Fails only when it is shut already.
     let _ = socket::shutdown(listener.as_raw_fd(), Shutdown::Both);
 }
@@ -205,7 +205,7 @@ pub fn shut_listener(listener: &TcpListener) {
 ///
 /// # Errors
 /// When the limit cannot be read.
-pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
+pub(crate) fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft >= wanted {
         return Ok(soft);
@@ -224,7 +224,7 @@ pub fn raise_descriptor_limit(wanted: u64) -> io::Result<u64> {
 ///
 /// # Errors
 /// Never on Linux.
-pub fn block_hangup() -> io::Result<()> {
+pub(crate) fn block_hangup() -> io::Result<()> {
     let mut hangup = SigSet::empty();
     hangup.add(Signal::SIGHUP);
     Ok(hangup.thread_block()?)

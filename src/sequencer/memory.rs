@@ -6,7 +6,7 @@ use crate::message::id::{Epoch, MessageId};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     newest: MessageId,
 }
 
@@ -24,12 +24,12 @@ impl Default for Memory {
 
 impl Memory {
     /// The newest message's id; before the first message, the one that it follows.
-    pub fn newest(&self) -> MessageId {
+    pub(crate) fn newest(&self) -> MessageId {
         self.newest
     }
 
     /// Gives so many messages their ids, and says the first one's; each that follows has the next.
-    pub fn sequence(&mut self, messages: usize) -> MessageId {
+    pub(crate) fn sequence(&mut self, messages: usize) -> MessageId {
         let first = self.newest.next();
         self.newest.sequence += messages as u64;
         first

@@ -5,4 +5,4 @@
 
 mod memory;
 
-pub use memory::Memory;
+pub(crate) use memory::Memory;

@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 /// What cannot be had.
 #[derive(Debug)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// An address.
     Bind {
         /// The address.

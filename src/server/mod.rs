@@ -25,15 +25,15 @@ use crate::sequencer;
 use crate::web::Site;
 use crate::words::plural;
 use capacity::Capacity;
-pub use error::StartError;
-pub use threads::Event;
+pub(crate) use error::StartError;
+pub(crate) use threads::Event;
 
 /// How long clients may take to leave when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A running server. [`stop`](Server::stop) ends it in order.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     listener: Arc<TcpListener>,
     clients: Arc<Clients>,
     hub: Arc<Hub>,
@@ -53,7 +53,7 @@ impl Server {
     ///
     /// # Errors
     /// What cannot be had; its sentence names the address and the remedy.
-    pub fn start(config: &Config, events: Sender<Event>) -> Result<Server, StartError> {
+    pub(crate) fn start(config: &Config, events: Sender<Event>) -> Result<Server, StartError> {
         let listener = bind::listener(config)?;
         let sockets = bind::publishers(&config.publish)?;
         let capacity = Capacity::find_out(config.hub.max_clients, config.workers);
@@ -119,7 +119,7 @@ impl Server {
 
     /// Stops: no new clients; what the UDP sockets hold, for at most half a second; close 1001 to
     /// everyone; at most five seconds for them to leave.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         let online = self.hub.online();
         log::info!("stopping: {online} client{} online", plural(online as u64));
         drop(self.stop_accepting);

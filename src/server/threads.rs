@@ -9,7 +9,7 @@ use super::error::StartError;
 
 /// Something that the process must know of.
 #[derive(Clone, Copy, Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// It is asked to stop.
     Signal,
     /// A thread has ended that must not.

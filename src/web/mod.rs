@@ -12,7 +12,7 @@ use crate::http::{Answer, Head, cors};
 
 /// What is served.
 #[derive(Debug)]
-pub struct Site {
+pub(crate) struct Site {
     resources: [Resource; 6],
 }
 
@@ -48,7 +48,7 @@ const HEALTH: &str = "/healthz";
 
 impl Site {
     /// `publishers` are the addresses at which messages are taken.
-    pub fn new(publishers: &[SocketAddr]) -> Site {
+    pub(crate) fn new(publishers: &[SocketAddr]) -> Site {
         let page = include_str!("page.html");
         let page = page.replace(PUBLISHERS, &to_publish_at(publishers).to_string());
         let file = |path, content_type, content: &'static str| {
@@ -125,7 +125,7 @@ impl Resource {
 }
 
 /// The answer to a request that is for no WebSocket.
-pub fn answer(site: &Site, head: &Head) -> Answer {
+pub(crate) fn answer(site: &Site, head: &Head) -> Answer {
     if head.minor_version > 0 && head.header("host").is_none() {
         // RFC 9112 §3.2
         return sentence("400 Bad Request", "An HTTP/1.1 request names its host.");

@@ -8,7 +8,7 @@ use super::{Registration, RegistrationError};
 
 /// Bytes that all registrations together may take. The largest takes less than 16 KiB, a usual one
 /// of two fields less than 2: as many of those as clients may connect are less than half of this.
-pub const MAX_BYTES: usize = 64 << 20;
+pub(crate) const MAX_BYTES: usize = 64 << 20;
 
 /// A registration in its pieces, and its own place in the hub's index: its group with a list of
 /// members, its set with another, and their entries in two tables.
@@ -20,7 +20,7 @@ const VALUE: usize = 72;
 
 /// Counts what registrations take for as long as anybody holds them.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     limit: usize,
     used: AtomicUsize,
 }
@@ -34,15 +34,16 @@ pub(super) struct Charge {
 
 impl Budget {
     /// So many bytes at most.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Budget {
             limit,
             used: AtomicUsize::new(0),
         }
     }
 
+    #[cfg(test)]
     /// Bytes that are taken now.
-    pub fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
@@ -50,7 +51,10 @@ impl Budget {
     ///
     /// # Errors
     /// [`RegistrationError::NoRoom`] when it would be too much.
-    pub fn take(self: &Arc<Self>, registration: &Registration) -> Result<(), RegistrationError> {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        registration: &Registration,
+    ) -> Result<(), RegistrationError> {
         let place = &registration.0.charge;
         if registration.is_empty() || place.get().is_some() {
             return Ok(());

@@ -29,15 +29,15 @@ struct Value {
 
 /// One field of a [`Registration`](super::Registration).
 #[derive(Clone, Copy, Debug)]
-pub struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// Its name.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     text: &'a str,
     values: &'a [Value],
 }
 
 /// A value's hash, which nobody outside can foresee.
-pub fn hash(value: &str) -> u64 {
+pub(crate) fn hash(value: &str) -> u64 {
     KEYS.hash_one(value)
 }
 
@@ -121,19 +121,19 @@ impl Compact {
 impl<'a> Field<'a> {
     /// The texts of its values, sorted, each once. Where there are none, every message with this
     /// field contradicts the client.
-    pub fn values(self) -> impl ExactSizeIterator<Item = &'a str> {
+    pub(crate) fn values(self) -> impl ExactSizeIterator<Item = &'a str> {
         self.values
             .iter()
             .map(move |value| slice(self.text, &value.text))
     }
 
     /// The [hashes](hash) of its values, in the same order.
-    pub fn hashes(self) -> impl ExactSizeIterator<Item = u64> {
+    pub(crate) fn hashes(self) -> impl ExactSizeIterator<Item = u64> {
         self.values.iter().map(|value| value.hash)
     }
 
     /// Whether it has this value.
-    pub fn has(self, value: &str) -> bool {
+    pub(crate) fn has(self, value: &str) -> bool {
         let text_of = |value: &Value| slice(self.text, &value.text);
         let place = self
             .values

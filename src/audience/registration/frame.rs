@@ -29,14 +29,14 @@ const BEAT_FIELDS: [&str; 4] = ["ping", "pong", "heartbeat", "keepalive"];
 /// The names of the fields that a client registered in its URL, as long as it is connected. The
 /// registration itself would take room in the hub, even when it is replaced.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub(crate) struct Names {
     /// Lines: no name has control characters.
     lines: Box<str>,
 }
 
 impl Names {
     /// Those of this registration.
-    pub fn of(registration: &Registration) -> Self {
+    pub(crate) fn of(registration: &Registration) -> Self {
         let lines: String = registration
             .fields()
             .flat_map(|field| [field.name, "\n"])

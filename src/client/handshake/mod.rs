@@ -29,19 +29,19 @@ use crate::mailbox::Mailbox;
 use crate::mailbox::encoding::{Encoding, SUBPROTOCOL};
 use crate::web::{self, Site};
 use refusal::excerpt;
-pub use refusal::{Caller, Failure};
+pub(crate) use refusal::{Caller, Failure};
 
 /// A handshake that succeeded.
 #[derive(Debug)]
-pub struct Visitor {
+pub(crate) struct Visitor {
     /// What the client wants to hear, and how.
-    pub wish: Wish,
+    pub(crate) wish: Wish,
     /// The answer's head: 101, or 200 for events.
-    pub answer: Vec<u8>,
+    pub(crate) answer: Vec<u8>,
     /// What came behind the request's head: the first frames, perhaps.
-    pub rest: Vec<u8>,
+    pub(crate) rest: Vec<u8>,
     /// Who it is, if there is no place for it.
-    pub caller: Caller,
+    pub(crate) caller: Caller,
 }
 
 /// Reads the request and decides. `rule` says which of the query's fields register something;
@@ -49,7 +49,7 @@ pub struct Visitor {
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn perform(
+pub(crate) fn perform(
     mailbox: &Mailbox,
     peer: SocketAddr,
     rule: &Rule,

@@ -18,18 +18,18 @@ const EXCERPT: usize = 100;
 
 /// The end of a handshake that leads to no session.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// With this the connection is to be closed; nothing where there is nobody to talk to.
-    pub answer: Vec<u8>,
+    pub(crate) answer: Vec<u8>,
     /// The answer is a WebSocket that is closed at once: the client closes it, too.
-    pub ends_with_close_frame: bool,
+    pub(crate) ends_with_close_frame: bool,
     why: String,
     is_refusal: bool,
 }
 
 /// What there is to know of a visitor that turns out to have no place.
 #[derive(Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     request: String,
     readers: Cow<'static, str>,
     is_event_source: bool,
@@ -47,7 +47,7 @@ impl Failure {
     }
 
     /// It was told to go, without a word.
-    pub fn dismissed(why: Dismissal) -> Self {
+    pub(crate) fn dismissed(why: Dismissal) -> Self {
         match why {
             Dismissal::Crowded => Failure::refused(
                 Vec::new(),
@@ -112,7 +112,7 @@ impl Failure {
     }
 
     /// Says it in the log: refusals as warnings.
-    pub fn log(&self, peer: SocketAddr) {
+    pub(crate) fn log(&self, peer: SocketAddr) {
         let why = &self.why;
         match self.is_refusal {
             true => logged!(Level::Warn, Kind::Visitor, "refused visitor {peer}: {why}"),
@@ -135,7 +135,7 @@ impl Caller {
     }
 
     /// There is no place.
-    pub fn turn_away(&self, refusal: Refusal) -> Failure {
+    pub(crate) fn turn_away(&self, refusal: Refusal) -> Failure {
         let sentence = match refusal {
             Refusal::Full => "As many clients as are allowed are connected: try again later.",
             Refusal::Stopping => "The server stops: try again later.",

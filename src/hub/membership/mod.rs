@@ -17,7 +17,7 @@ use crate::message::id::{ClientId, MessageId};
 
 /// Dropping it, in a panic too, is leaving.
 #[derive(Debug)]
-pub struct Membership {
+pub(crate) struct Membership {
     hub: Arc<Hub>,
     mailbox: Arc<Mailbox>,
     client: ClientId,
@@ -43,7 +43,7 @@ pub(super) enum Position {
 
 /// How far a replay has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replay {
+pub(crate) enum Replay {
     /// The client is in the routes; what became of its wish to go on where it was, the first time.
     Done(Option<Resumption>),
     /// More is to come: when the mailbox is empty again.
@@ -77,22 +77,22 @@ impl Membership {
     }
 
     /// The client's id.
-    pub fn client(&self) -> ClientId {
+    pub(crate) fn client(&self) -> ClientId {
         self.client
     }
 
     /// Clients online when this one joined, itself included.
-    pub fn online(&self) -> usize {
+    pub(crate) fn online(&self) -> usize {
         self.online
     }
 
     /// How the client hears messages.
-    pub fn encoding(&self) -> Encoding {
+    pub(crate) fn encoding(&self) -> Encoding {
         self.encoding
     }
 
     /// What the client has registered.
-    pub fn registration(&self) -> &Registration {
+    pub(crate) fn registration(&self) -> &Registration {
         &self.registration
     }
 
@@ -100,12 +100,12 @@ impl Membership {
     ///
     /// # Errors
     /// When that is not to be had.
-    pub fn read(&self, frame: &str) -> Result<Option<Registration>, RegistrationError> {
+    pub(crate) fn read(&self, frame: &str) -> Result<Option<Registration>, RegistrationError> {
         Registration::from_frame(frame, self.hub.rule(), &self.from_url)
     }
 
     /// When the client has to go; `None`: never.
-    pub fn until(&self) -> Option<Instant> {
+    pub(crate) fn until(&self) -> Option<Instant> {
         self.until
     }
 
@@ -114,7 +114,7 @@ impl Membership {
     ///
     /// # Errors
     /// When there is no room for it; what was registered before stays.
-    pub fn register(&mut self, admitted: Admitted) -> Result<(), RegistrationError> {
+    pub(crate) fn register(&mut self, admitted: Admitted) -> Result<(), RegistrationError> {
         let registration = self.hub.find_room(admitted.registration)?;
         let told = registration.to_json();
         let mut shared = registration.clone();
@@ -138,7 +138,7 @@ impl Membership {
 
     /// Posts a sign of life. The id that it tells is the newest that the client knows by then: all
     /// messages up to there were posted before, or are not for it.
-    pub fn beat(&self) {
+    pub(crate) fn beat(&self) {
         let mut state = self.hub.lock();
         let id = match self.position {
             Position::Live => state.ring.newest(),
@@ -151,7 +151,7 @@ impl Membership {
 
     /// Posts the next slice of what the client missed, as far as it may hear it; at the head, it
     /// joins the routes: in one step, so that there is neither a gap nor a double.
-    pub fn replay(&mut self) -> Replay {
+    pub(crate) fn replay(&mut self) -> Replay {
         let Position::After(id) = self.position else {
             return Replay::Done(self.resumption.take());
         };
@@ -192,7 +192,7 @@ impl Membership {
     }
 
     /// Leaves, and says how many are online now. Nothing is posted into its mailbox any more.
-    pub fn leave(&mut self) -> usize {
+    pub(crate) fn leave(&mut self) -> usize {
         let mut state = self.hub.lock();
         state.replaying.remove(&self.client);
         state.routes.leave(self.client);

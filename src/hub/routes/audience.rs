@@ -60,7 +60,7 @@ impl<M> Default for Roster<M> {
 /// The clients that hear a message, each once: lists that the hub shares rather than copies, called
 /// segments.
 #[derive(Debug)]
-pub struct Audience<M> {
+pub(crate) struct Audience<M> {
     /// The first few, so that the usual message needs no allocation.
     few: [Option<Arc<Vec<M>>>; 2],
     many: Vec<Arc<Vec<M>>>,
@@ -81,28 +81,28 @@ impl<M> Audience<M> {
     }
 
     /// Clients in it.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
     /// Whether nobody is in it.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// The lists that it is made of; none is empty.
-    pub fn segments(&self) -> impl Iterator<Item = &Arc<Vec<M>>> {
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Vec<M>>> {
         self.few.iter().flatten().chain(&self.many)
     }
 
     /// All its clients.
-    pub fn iter(&self) -> impl Iterator<Item = &M> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &M> {
         self.segments().flat_map(|segment| segment.iter())
     }
 
     /// `count` of its clients, from number `first` on; fewer where it ends. What is passed over
     /// costs by its segments, not by its clients.
-    pub fn range(&self, first: usize, count: usize) -> impl Iterator<Item = &M> {
+    pub(crate) fn range(&self, first: usize, count: usize) -> impl Iterator<Item = &M> {
         let mut passed_over = first;
         self.segments()
             .flat_map(move |segment| {
@@ -118,7 +118,7 @@ impl<M> Audience<M> {
     /// While the hub's lock is held, this is so of any two messages that say the same in the fields
     /// that address them. After a client has come or gone in between, the same clients may be in
     /// other lists.
-    pub fn same_as(&self, other: &Self) -> bool {
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
         let mut pairs = self.segments().zip(other.segments());
         self.length == other.length && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
     }

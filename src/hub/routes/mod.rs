@@ -33,7 +33,7 @@ use crate::audience::registration::Registration;
 use crate::audience::rule::Rule;
 use crate::audience::verdict::Verdict;
 use crate::message::id::ClientId;
-pub use audience::Audience;
+pub(crate) use audience::Audience;
 use audience::Roster;
 use set::{Found, GroupIndex, Set};
 use trim::trim_map;
@@ -41,7 +41,7 @@ use trim::trim_map;
 /// The index; see the module. `M` is what the hub keeps for a client: cheap to clone, as each is in
 /// three lists.
 #[derive(Debug)]
-pub struct Routes<M> {
+pub(crate) struct Routes<M> {
     rule: Rule,
     clients: HashMap<ClientId, Seat>,
     everyone: Roster<M>,
@@ -90,7 +90,7 @@ struct Group<M> {
 
 impl<M: Clone> Routes<M> {
     /// No clients yet. Registrations that come in should have been read under the same rule.
-    pub fn new(rule: Rule) -> Self {
+    pub(crate) fn new(rule: Rule) -> Self {
         let mut routes = Routes {
             rule,
             clients: HashMap::new(),
@@ -114,7 +114,7 @@ impl<M: Clone> Routes<M> {
     ///
     /// Returns the registration that all who registered the same share: to be kept instead of one's
     /// own. What is given up then is dropped by whoever keeps it, and not here, under a lock.
-    pub fn join(
+    pub(crate) fn join(
         &mut self,
         client: ClientId,
         registration: &Registration,
@@ -128,7 +128,11 @@ impl<M: Clone> Routes<M> {
     /// Replaces what a client registered. One that is not in, or not any more, stays out.
     ///
     /// Returns what [`join`](Self::join) does.
-    pub fn register(&mut self, client: ClientId, registration: &Registration) -> Registration {
+    pub(crate) fn register(
+        &mut self,
+        client: ClientId,
+        registration: &Registration,
+    ) -> Registration {
         let Some(seat) = self.clients.get(&client).copied() else {
             return registration.clone();
         };
@@ -144,13 +148,13 @@ impl<M: Clone> Routes<M> {
     }
 
     /// The registration that those share who registered the same, if anybody did.
-    pub fn shared(&self, registration: &Registration) -> Option<Registration> {
+    pub(crate) fn shared(&self, registration: &Registration) -> Option<Registration> {
         let (shared, _) = self.group_of.get_key_value(registration)?;
         Some(shared.clone())
     }
 
     /// Lets a client out; does nothing for one that is not in.
-    pub fn leave(&mut self, client: ClientId) {
+    pub(crate) fn leave(&mut self, client: ClientId) {
         let Some(seat) = self.clients.remove(&client) else {
             return;
         };
@@ -296,28 +300,24 @@ impl<M: Clone> Routes<M> {
     }
 
     /// Clients that are in.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.clients.len()
     }
 
-    /// Whether nobody is in.
-    pub fn is_empty(&self) -> bool {
-        self.clients.is_empty()
-    }
-
     /// All clients, in no order.
-    pub fn members(&self) -> impl Iterator<Item = (ClientId, &M)> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = (ClientId, &M)> {
         self.everyone.iter()
     }
 
+    #[cfg(test)]
     /// What a client that is in has registered.
-    pub fn registration(&self, client: ClientId) -> Option<&Registration> {
+    pub(crate) fn registration(&self, client: ClientId) -> Option<&Registration> {
         let seat = self.clients.get(&client)?;
         Some(&self.groups[seat.group].registration)
     }
 
     /// All clients, whatever they registered.
-    pub fn everyone(&self) -> Audience<M> {
+    pub(crate) fn everyone(&self) -> Audience<M> {
         let mut audience = Audience::default();
         audience.push(&self.everyone);
         audience
@@ -327,7 +327,7 @@ impl<M: Clone> Routes<M> {
     ///
     /// `document` is one whole JSON document of any kind; what is no object addresses nobody in
     /// particular and reaches everyone.
-    pub fn audience(&self, document: &str) -> Audience<M> {
+    pub(crate) fn audience(&self, document: &str) -> Audience<M> {
         let addressed = self.addressed(document);
         if addressed.is_empty() {
             return self.everyone();
@@ -382,9 +382,13 @@ impl<M: Clone> Routes<M> {
         });
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "asked by the trusted side, once it is there")
+    )]
     /// Says of each client, in no order, whether it hears a message or what speaks against it; the
     /// same as [`audience`](Self::audience), found without the index.
-    pub fn explain(&self, document: &str) -> impl Iterator<Item = (ClientId, Verdict<'_>)> {
+    pub(crate) fn explain(&self, document: &str) -> impl Iterator<Item = (ClientId, Verdict<'_>)> {
         let addressed = self.addressed(document);
         let values_of = |name: &str| addressed.get(self.fields.get(name)?.field);
         let verdicts: Vec<_> = self

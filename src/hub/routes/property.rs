@@ -247,7 +247,7 @@ impl Routes<u64> {
 
     fn assert_vacated(&self) {
         self.assert_consistent();
-        assert!(self.is_empty() && self.sets.is_empty() && self.group_of.is_empty());
+        assert!(self.clients.is_empty() && self.sets.is_empty() && self.group_of.is_empty());
         assert!(self.groups.is_empty() && self.vacant.is_empty());
         assert!(self.fields.keys().all(|name| self.rule.addresses(name)));
         assert!(self.rule != Rule::Open || self.fields.is_empty());
