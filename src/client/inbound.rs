@@ -179,7 +179,9 @@ struct Stream<'a> {
     mailbox: &'a Mailbox,
     meter: &'a mut Meter,
     received: bool,
-    /// The socket gave less than there was room for: it is empty, and if not, poll tells.
+    /// The last read was short: it brought less than there was room for, so that the socket was
+    /// empty at that moment. Asking again would be a system call for nothing; if more has come since,
+    /// poll(2) tells.
     drained: bool,
     closing: bool,
 }

@@ -80,12 +80,14 @@ struct Session<'a> {
     membership: Membership,
     inbound: &'a mut Inbound,
     beat: Beat,
-    /// Something may be in the buffer already, of which no poll would tell: at first what came
-    /// behind the request.
+    /// There may be frames in the buffer that were received but not read yet. poll(2) only knows of
+    /// bytes in the socket, so it would wait although there is something to do. At first these are
+    /// the bytes that came behind the request.
     more_to_read: bool,
     /// The second in which registrations are counted, and how many there were.
     registrations: (Instant, u32),
-    /// The log's reason; at first the only one that nobody gets to write down.
+    /// Why the session ended, for the log. It is preset to a panic: when the thread panics, nothing
+    /// runs any more that could set it.
     why: Cow<'static, str>,
 }
 
@@ -200,7 +202,8 @@ impl<'a> Session<'a> {
     /// client is gone.
     fn keep_alive(&mut self) -> Result<Instant, Ending> {
         let now = Instant::now();
-        // Behind a full socket it would tell nothing.
+        // When the socket is full, the ping would wait behind what is unsent. No answer to it would
+        // prove nothing then, so none is sent.
         if self.beat.is_due(now) && !self.beat.is_full() {
             self.membership.beat();
         }

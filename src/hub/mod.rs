@@ -157,8 +157,8 @@ impl Hub {
         self.workers.have_room()
     }
 
-    /// How many clients would hear a document now, if that is at least `least`. Where there are
-    /// not as many at all, it is not looked up.
+    /// How many clients would hear a document now; `None` when they are fewer than `least`. When
+    /// fewer than `least` are connected at all, the document is not even read.
     pub(crate) fn reach(&self, document: &str, least: usize) -> Option<usize> {
         let state = self.lock();
         if state.routes.len() < least {
@@ -340,7 +340,9 @@ impl Hub {
         self.lock().online()
     }
 
-    /// A client that cannot be told of a panic elsewhere is still to be served.
+    /// A thread that panicked while it held the lock has poisoned it. The others go on all the same:
+    /// each step under the lock leaves the state whole, and no client is to suffer from another's
+    /// panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -93,8 +93,9 @@ pub(super) fn start(lines: Lines) {
     let _ = START.set((Instant::now(), lines));
 }
 
-/// Whether a line of this kind may be written now. If not, it is in the next sum: each line is
-/// either written or counted, never both, whatever the threads do.
+/// Whether a line of this kind may be written now. If it may not, it was counted for the next sum
+/// before this returns. So each line is either written or counted, however many threads ask at
+/// once.
 pub(crate) fn admit(kind: Kind) -> bool {
     let Some((start, lines)) = START.get() else {
         return true;

@@ -69,7 +69,8 @@ impl LogThread {
         }
     }
 
-    /// The receiver tells, by closing, when the last line is written.
+    /// Starts the thread. When it has written its last line, it drops its end of a channel, and the
+    /// receiver that is returned here is closed.
     pub(super) fn start(self) -> io::Result<Receiver<()>> {
         let (finished, receiver) = bounded(0);
         thread::Builder::new()

@@ -170,7 +170,8 @@ fn foreign_encoding(datagram: &[u8]) -> Option<&'static str> {
 /// Counts levels outside of strings. serde_json has no limit where it does not build a tree, and
 /// whoever reads the document later may.
 fn check_depth(text: &[u8]) -> Result<(), Refusal> {
-    // Fewer brackets than levels, and no limit can be broken: most datagrams end here.
+    // A text that is not longer than the limit cannot hold more brackets than the limit. Most
+    // datagrams are as short as that.
     if text.len() <= MAX_DEPTH {
         return Ok(());
     }

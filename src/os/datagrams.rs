@@ -68,8 +68,8 @@ impl DatagramBuffer {
         let mut count = 0;
         for message in received {
             count += 1;
-            // An error would say that the kernel told more than there is room for: not why to lose
-            // the datagrams.
+            // An error means that the kernel had more to tell about the datagram than there was room
+            // for. The datagram itself is whole, so it is kept.
             let (mut dropped, mut receiver) = (None, None);
             for told in message.cmsgs().into_iter().flatten() {
                 match told {
