@@ -85,5 +85,6 @@ mod message;
 mod os;
 mod sequencer;
 mod server;
+mod trusted;
 mod web;
 mod words;

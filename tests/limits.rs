@@ -214,7 +214,7 @@ fn a_machine_that_allows_less_than_is_wanted_gets_a_server_that_keeps_to_it() {
         "--inh-caps",
         "-sys_resource",
     ];
-    let limit = ["sh", "-c", "ulimit -n 264 && exec \"$@\"", "sh"];
+    let limit = ["sh", "-c", "ulimit -n 520 && exec \"$@\"", "sh"];
     let mut command = match is_root() {
         true => udpush_under(&[&limit[..], &unable].concat()),
         false => udpush_under(&limit),
@@ -222,7 +222,7 @@ fn a_machine_that_allows_less_than_is_wanted_gets_a_server_that_keeps_to_it() {
     command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
     let mut server = Server::start_command(command);
     server.wait_for_line(
-        " 264 open files are allowed, enough for 88 clients, not for 10000: ulimit -n 22064, or LimitNOFILE=22064 in the unit file",
+        " 520 open files are allowed, enough for 88 clients, not for 10000: ulimit -n 22320, or LimitNOFILE=22320 in the unit file",
     );
     let _clients = server.connect_many(88);
     let answer = conversation(server.clients, Listener::HANDSHAKE);

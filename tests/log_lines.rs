@@ -355,7 +355,7 @@ fn the_first_lines_tell_of_version_settings_log_addresses_and_the_page() {
     let places: Vec<_> = [
         format!("udpush {version}, with --config c.toml --listen 127.0.0.1:0 --max-clients 7 --publish 127.0.0.1:0 --queue 100 --route a,b"),
         format!("log: {}", server.log_path().display()),
-        format!("listening: clients on {} (tcp), publishers on {} (udp)", server.clients, server.publishers),
+        format!("listening: clients on {} (tcp), publishers on {} (udp, tcp)", server.clients, server.publishers),
         format!("live page: http://{}/", server.clients),
     ]
     .iter()

@@ -30,3 +30,4 @@ mod scripts;
 mod slow_clients;
 mod soak;
 mod stop;
+mod trusted_publish;

@@ -33,51 +33,68 @@ pub(crate) struct Bounds {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Census {
+pub(crate) struct Census<G = Mailbox> {
     bounds: Bounds,
-    state: Mutex<State>,
+    state: Mutex<State<G>>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<G> {
     /// Connections that have become unsettled so far.
     newest: u64,
     threads: usize,
     /// By number: the first is the oldest.
-    unsettled: BTreeMap<u64, Unsettled>,
+    unsettled: BTreeMap<u64, Unsettled<G>>,
     /// Threads that wait for a change. Telling nobody would be a system call for nothing.
     waiting: usize,
 }
 
 #[derive(Debug)]
-struct Unsettled {
+struct Unsettled<G> {
     since: Instant,
-    mailbox: Arc<Mailbox>,
+    guest: Arc<G>,
+}
+
+/// Whose connection it is: somebody who can be told to go.
+pub(crate) trait Guest {
+    /// Asks its thread to end.
+    fn dismiss(&self, why: Dismissal);
+}
+
+impl Guest for Mailbox {
+    fn dismiss(&self, why: Dismissal) {
+        Mailbox::dismiss(self, why);
+    }
 }
 
 /// One connection's place in the census. Dropping it, as the last thing that its thread does, gives
 /// the place back.
 #[derive(Debug)]
-pub(crate) struct Presence {
-    census: Arc<Census>,
+pub(crate) struct Presence<G: Guest = Mailbox> {
+    census: Arc<Census<G>>,
     /// Its number as long as it is unsettled and nobody has told it to go.
     number: Option<u64>,
 }
 
-impl Census {
+impl<G: Guest> Census<G> {
     /// Nobody yet.
     pub(crate) fn new(bounds: Bounds) -> Self {
         Census {
             bounds,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                newest: 0,
+                threads: 0,
+                unsettled: BTreeMap::new(),
+                waiting: 0,
+            }),
             changed: Condvar::new(),
         }
     }
 
     /// Counts a connection in, which is unsettled; waits until there is room for it. The oldest
     /// unsettled one makes room once it has had its time.
-    pub(crate) fn enter(self: &Arc<Self>, mailbox: &Arc<Mailbox>) -> Presence {
+    pub(crate) fn enter(self: &Arc<Self>, guest: &Arc<G>) -> Presence<G> {
         let mut state = self.state();
         while !self.has_room(&state) {
             let wait = state.dismiss_the_oldest();
@@ -88,19 +105,19 @@ impl Census {
         }
         state.threads += 1;
         Presence {
-            number: Some(state.add(mailbox)),
+            number: Some(state.add(guest)),
             census: Arc::clone(self),
         }
     }
 
-    fn has_room(&self, state: &State) -> bool {
+    fn has_room(&self, state: &State<G>) -> bool {
         state.threads < self.bounds.threads && state.unsettled.len() < self.bounds.unsettled
     }
 
     /// Tells everybody who is unsettled that the server stops. The members are the hub's.
     pub(crate) fn stop(&self) {
         for unsettled in self.state().unsettled.values() {
-            unsettled.mailbox.dismiss(Dismissal::Stop);
+            unsettled.guest.dismiss(Dismissal::Stop);
         }
     }
 
@@ -120,9 +137,9 @@ impl Census {
 
     fn wait<'a>(
         &self,
-        mut state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State<G>>,
         timeout: Duration,
-    ) -> MutexGuard<'a, State> {
+    ) -> MutexGuard<'a, State<G>> {
         state.waiting += 1;
         let waited = self.changed.wait_timeout(state, timeout);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -130,24 +147,24 @@ impl Census {
         state
     }
 
-    fn tell(&self, state: &State) {
+    fn tell(&self, state: &State<G>) {
         if state.waiting > 0 {
             self.changed.notify_all();
         }
     }
 
     /// Each step under this lock leaves what it guards whole.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<G>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn add(&mut self, mailbox: &Arc<Mailbox>) -> u64 {
+impl<G: Guest> State<G> {
+    fn add(&mut self, guest: &Arc<G>) -> u64 {
         self.newest += 1;
         let unsettled = Unsettled {
             since: Instant::now(),
-            mailbox: Arc::clone(mailbox),
+            guest: Arc::clone(guest),
         };
         self.unsettled.insert(self.newest, unsettled);
         self.newest
@@ -161,12 +178,12 @@ impl State {
         if age < PATIENCE {
             return Some(PATIENCE - age);
         }
-        oldest.remove().mailbox.dismiss(Dismissal::Crowded);
+        oldest.remove().guest.dismiss(Dismissal::Crowded);
         None
     }
 }
 
-impl Presence {
+impl<G: Guest> Presence<G> {
     /// It is about to become a member. False when it has been told to go in the meantime, and must
     /// not.
     pub(crate) fn settle(&mut self) -> bool {
@@ -180,12 +197,12 @@ impl Presence {
     }
 
     /// It is no member any more, and only takes its last bytes.
-    pub(crate) fn unsettle(&mut self, mailbox: &Arc<Mailbox>) {
-        self.number = Some(self.census.state().add(mailbox));
+    pub(crate) fn unsettle(&mut self, guest: &Arc<G>) {
+        self.number = Some(self.census.state().add(guest));
     }
 }
 
-impl Drop for Presence {
+impl<G: Guest> Drop for Presence<G> {
     fn drop(&mut self) {
         // The socket is closed before the thread counts as gone, and not under the lock.
         let number = self.number.take();

@@ -30,8 +30,11 @@ pub(crate) const LISTEN_PORT: u16 = 6552;
 /// The port for publishers.
 pub(crate) const PUBLISH_PORT: u16 = 6553;
 
-/// UDP's largest payload, and so the largest document.
-const LARGEST_DOCUMENT: usize = 65_507;
+/// UDP's largest payload, and so the largest document by UDP.
+const LARGEST_DATAGRAM: usize = 65_507;
+
+/// Bytes of one document, unless something else is said.
+const MAX_MESSAGE: u64 = 1 << 20;
 
 /// Each client takes four memory mappings, and the kernel allows 65,530: beyond about 16,300
 /// threads the process may be aborted rather than refused.
@@ -63,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) workers: usize,
     /// What may wait for one client.
     pub(crate) limits: Limits,
+    /// Bytes of one document at most.
+    pub(crate) max_message: usize,
     /// Where lines go.
     pub(crate) log: logging::Target,
     /// The least important lines that are written.
@@ -86,6 +91,7 @@ impl Settings {
         {
             return Err(Conflict::OpenToAll(*open));
         }
+        let (queue_bytes, max_message) = sizes(self.queue_bytes, self.max_message)?;
         let log_max_size = self.log_max_size.unwrap_or(10 << 20);
         let log_file = self.log_file.unwrap_or_else(|| "udpush.log".into());
         let log = if log_file.as_os_str() == "-" {
@@ -112,8 +118,9 @@ impl Settings {
             workers: self.workers.unwrap_or_else(default_workers) as usize,
             limits: Limits {
                 messages: self.queue.unwrap_or(4096) as usize,
-                bytes: self.queue_bytes.unwrap_or(1 << 20) as usize,
+                bytes: queue_bytes as usize,
             },
+            max_message: max_message as usize,
             log,
             log_level: self.log_level.unwrap_or_default().into(),
         })
@@ -125,6 +132,13 @@ impl Settings {
 pub(crate) enum Conflict {
     /// An address that every machine can reach, and no `--publish-from`.
     OpenToAll(SocketAddr),
+    /// A queue that has no room for two documents.
+    QueueTooShort {
+        /// `--queue-bytes`.
+        queue: u64,
+        /// `--max-message`.
+        message: u64,
+    },
     /// More fields in `--route` than a registration may have.
     TooManyRoutes(usize),
 }
@@ -135,6 +149,11 @@ impl fmt::Display for Conflict {
             Conflict::OpenToAll(address) => write!(
                 f,
                 "--publish {address} would let every machine publish: name the networks that may, with --publish-from, such as 10.1.0.0/16"
+            ),
+            Conflict::QueueTooShort { queue, message } => write!(
+                f,
+                "--queue-bytes {queue} has no room for two messages of --max-message {message}: at least {} are needed",
+                2 * message
             ),
             Conflict::TooManyRoutes(fields) => write!(
                 f,
@@ -152,6 +171,22 @@ impl Publish {
         SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PUBLISH_PORT),
         SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), PUBLISH_PORT),
     ];
+}
+
+/// `--queue-bytes` and `--max-message`: the queue of a client that takes one large document is to
+/// have room for the next.
+fn sizes(queue: Option<u64>, message: Option<u64>) -> Result<(u64, u64), Conflict> {
+    match (queue, message) {
+        (None, message) => {
+            let message = message.unwrap_or(MAX_MESSAGE);
+            Ok((2 * message, message))
+        }
+        (Some(queue), None) => Ok((queue, MAX_MESSAGE.min(queue / 2))),
+        (Some(queue), Some(message)) if queue < 2 * message => {
+            Err(Conflict::QueueTooShort { queue, message })
+        }
+        (Some(queue), Some(message)) => Ok((queue, message)),
+    }
 }
 
 /// `--route`: the fields that address, or any.
@@ -195,6 +230,15 @@ mod tests {
             route(17).check().unwrap_err().to_string(),
             "--route names 17 fields: at most 16 are allowed"
         );
+    }
+
+    #[test]
+    fn a_queue_has_room_for_two_messages() {
+        assert_eq!(sizes(None, None), Ok((2 << 20, 1 << 20)));
+        assert_eq!(sizes(Some(200_000), None), Ok((200_000, 100_000)));
+        assert_eq!(sizes(None, Some(4 << 20)), Ok((8 << 20, 4 << 20)));
+        assert_eq!(sizes(Some(300_000), Some(150_000)), Ok((300_000, 150_000)));
+        assert!(sizes(Some(299_999), Some(150_000)).is_err());
     }
 
     #[test]

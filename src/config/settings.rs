@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::values::{address, bytes, field, network, number};
-use super::{LARGEST_DOCUMENT, MOST_CLIENTS};
+use super::{LARGEST_DATAGRAM, MOST_CLIENTS};
 
 /// Settings as they were given, each within its own bounds; none has its default yet.
 #[derive(Args, Clone, Debug, Default)]
@@ -67,10 +67,16 @@ pub(crate) struct Settings {
     pub(crate) queue: Option<u32>,
 
     /// Bytes that may wait for one client, 131014 to 1G; with more it is closed
-    /// [default: 1M]
+    /// [default: twice --max-message]
     #[arg(long, env = "UDPUSH_QUEUE_BYTES", value_name = "BYTES",
-          value_parser = bytes(2 * LARGEST_DOCUMENT as u64, 1 << 30))]
+          value_parser = bytes(2 * LARGEST_DATAGRAM as u64, 1 << 30))]
     pub(crate) queue_bytes: Option<u64>,
+
+    /// Bytes of one document at most, by TCP; by UDP 65507 are possible [default: 1M, or half of
+    /// --queue-bytes]
+    #[arg(long, env = "UDPUSH_MAX_MESSAGE", value_name = "BYTES",
+          value_parser = bytes(LARGEST_DATAGRAM as u64, 16 << 20))]
+    pub(crate) max_message: Option<u64>,
 
     /// Seconds between pings, 1 to 3600; a client without a sign of life for twice as long is closed
     /// [default: 25]

@@ -14,7 +14,7 @@ const DATE: StaticFormatDescription = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
 
-/// An answer after which the connection is closed.
+/// A whole answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     status: &'static str,
@@ -24,6 +24,8 @@ pub(crate) struct Answer {
     readers: Cow<'static, str>,
     body: Cow<'static, str>,
     is_without_body: bool,
+    /// Another request may follow on the same connection.
+    keeps_connection: bool,
 }
 
 impl Answer {
@@ -36,6 +38,7 @@ impl Answer {
             readers: cors::ANYONE.into(),
             body: format!("{sentence}\n").into(),
             is_without_body: false,
+            keeps_connection: false,
         }
     }
 
@@ -48,6 +51,7 @@ impl Answer {
             readers: Cow::Borrowed(""),
             body: content.into(),
             is_without_body: false,
+            keeps_connection: false,
         }
     }
 
@@ -60,7 +64,22 @@ impl Answer {
             readers: cors::ANYONE.into(),
             body: Cow::Borrowed(""),
             is_without_body: true,
+            keeps_connection: false,
         }
+    }
+
+    /// JSON on a line, for programs, not for pages of another origin.
+    pub(crate) fn json(status: &'static str, json: String) -> Self {
+        Answer {
+            status,
+            ..Answer::file("application/json", json + "\n")
+        }
+    }
+
+    /// The same, after which another request may follow.
+    pub(crate) fn keeping_connection(mut self, keeps: bool) -> Self {
+        self.keeps_connection = keeps;
+        self
     }
 
     /// The same, but the client has the file: 304, without a body (RFC 9110 §15.4.5).
@@ -102,7 +121,12 @@ impl Answer {
             readers,
             body,
             is_without_body,
+            keeps_connection,
         } = self;
+        let connection = match keeps_connection {
+            true => "keep-alive",
+            false => "close",
+        };
         let content = match *content_type {
             // RFC 9110 §8.6: none, not a length of 0.
             "" => String::new(),
@@ -116,7 +140,7 @@ impl Answer {
         // The format asks for nothing that a time in UTC lacks.
         let date = OffsetDateTime::now_utc().format(DATE).unwrap_or_default();
         format!(
-            "HTTP/1.1 {status}\r\nDate: {date}\r\n{content}{headers}{readers}Connection: close\r\n\r\n{body}"
+            "HTTP/1.1 {status}\r\nDate: {date}\r\n{content}{headers}{readers}Connection: {connection}\r\n\r\n{body}"
         )
         .into_bytes()
     }

@@ -3,6 +3,7 @@
 //!
 //! The UDP thread runs it.
 
+use std::net::UdpSocket;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ const COUNT: Duration = Duration::from_millis(100);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Datagrams {
+pub(crate) struct Datagrams {
     pub(super) sockets: Sockets,
     trust: Trust,
     replies: Replies,
@@ -30,9 +31,10 @@ pub(super) struct Datagrams {
 }
 
 impl Datagrams {
-    pub(super) fn new(sockets: Sockets, trust: Trust, replies: Replies) -> Self {
+    /// Those that come in at these sockets.
+    pub(crate) fn new(sockets: Vec<UdpSocket>, trust: Trust, replies: Replies) -> Self {
         Datagrams {
-            sockets,
+            sockets: Sockets::new(sockets),
             trust,
             replies,
             places: Vec::new(),

@@ -7,6 +7,7 @@ pub(crate) mod pace;
 pub(crate) mod reply;
 pub(crate) mod rounds;
 pub(crate) mod sockets;
+pub(crate) mod submissions;
 pub(crate) mod trust;
 pub(crate) mod udp;
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::submissions::{Submission, Ticket};
 use crate::message::Document;
 
 /// Messages in a round at most.
@@ -25,8 +26,35 @@ pub(super) const OVERHEAD: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     documents: VecDeque<Document>,
-    senders: VecDeque<SocketAddr>,
+    /// Where they came from, in the same order.
+    origins: VecDeque<Run>,
     bytes: usize,
+}
+
+/// Documents that came together.
+#[derive(Debug)]
+struct Run {
+    origin: Origin,
+    length: usize,
+}
+
+/// Where documents came from.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// A datagram.
+    Datagram(SocketAddr),
+    /// Another thread, which waits for receipts.
+    Submission(Ticket),
+}
+
+impl Origin {
+    /// Who sent them.
+    pub(super) fn sender(&self) -> SocketAddr {
+        match self {
+            Origin::Datagram(sender) => *sender,
+            Origin::Submission(ticket) => ticket.sender,
+        }
+    }
 }
 
 impl Rounds {
@@ -54,6 +82,7 @@ impl Rounds {
     /// of them were dropped: a document may be held for long, and should not hold much else.
     pub(super) fn add(&mut self, datagram: &Bytes, places: &[Range<usize>], sender: SocketAddr) {
         let share = 2 * places.iter().map(Range::len).sum::<usize>() > datagram.len();
+        let mut length = 0;
         for place in places {
             let bytes = match share {
                 true => datagram.slice(place.clone()),
@@ -63,14 +92,34 @@ impl Rounds {
                 // Documents in a text are text.
                 continue;
             };
-            self.bytes += document.len() + OVERHEAD;
-            self.documents.push_back(document);
-            self.senders.push_back(sender);
+            self.push(document);
+            length += 1;
+        }
+        self.note(Origin::Datagram(sender), length);
+    }
+
+    /// Adds what another thread has handed in.
+    pub(super) fn add_submission(&mut self, submission: Submission) {
+        let length = submission.documents.len();
+        for document in submission.documents {
+            self.push(document);
+        }
+        self.note(Origin::Submission(submission.ticket), length);
+    }
+
+    fn push(&mut self, document: Document) {
+        self.bytes += document.len() + OVERHEAD;
+        self.documents.push_back(document);
+    }
+
+    fn note(&mut self, origin: Origin, length: usize) {
+        if length > 0 {
+            self.origins.push_back(Run { origin, length });
         }
     }
 
-    /// Moves the documents that make the next round, at least one, into `round`. Their senders stay
-    /// until [`take_senders`](Self::take_senders) does.
+    /// Moves the documents that make the next round, at least one, into `round`. Where they came
+    /// from stays until [`take_origin`](Self::take_origin) tells.
     pub(super) fn take_round(&mut self, round: &mut Vec<Document>) {
         let mut bytes = 0;
         let fitting = self.documents.iter().take(ROUND_MESSAGES).take_while(|d| {
@@ -87,9 +136,17 @@ impl Rounds {
         self.bytes
     }
 
-    /// Takes the senders of the round that was taken last, of so many documents.
-    pub(super) fn take_senders(&mut self, count: usize) -> impl Iterator<Item = SocketAddr> {
-        self.senders.drain(..count)
+    /// Where the documents of the round that was taken last came from, of so many that are left of
+    /// it; and how many of them came from there.
+    pub(super) fn take_origin(&mut self, left: usize) -> Option<(Origin, usize)> {
+        let run = self.origins.front_mut()?;
+        let length = run.length.min(left);
+        run.length -= length;
+        if run.length > 0 {
+            return Some((run.origin.clone(), length));
+        }
+        let run = self.origins.pop_front()?;
+        Some((run.origin, length))
     }
 }
 

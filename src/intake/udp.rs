@@ -6,7 +6,7 @@
 //! drops and counts.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,10 +16,8 @@ use log::Level;
 
 use super::datagrams::Datagrams;
 use super::pace::{GLANCE, MANY, PAUSE, longest_wait};
-use super::reply::Replies;
-use super::rounds::Rounds;
-use super::sockets::Sockets;
-use super::trust::Trust;
+use super::rounds::{Origin, Rounds};
+use super::submissions::Submission;
 use crate::hub::{Hub, Receipt};
 use crate::logging::{Kind, logged};
 use crate::message::Document;
@@ -34,6 +32,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Intake {
     datagrams: Datagrams,
+    submissions: Receiver<Submission>,
     rounds: Rounds,
     sequencer: sequencer::Memory,
     hub: Arc<Hub>,
@@ -47,16 +46,16 @@ pub(crate) struct Intake {
 impl Intake {
     /// `waker` wakes the thread when the hub has room again, and after `stop` was closed.
     pub(crate) fn new(
-        sockets: Vec<UdpSocket>,
-        trust: Trust,
-        replies: Replies,
+        datagrams: Datagrams,
+        submissions: Receiver<Submission>,
         sequencer: sequencer::Memory,
         hub: Arc<Hub>,
         waker: Arc<Waker>,
         stop: Receiver<()>,
     ) -> Self {
         Intake {
-            datagrams: Datagrams::new(Sockets::new(sockets), trust, replies),
+            datagrams,
+            submissions,
             rounds: Rounds::default(),
             sequencer,
             hub,
@@ -74,7 +73,9 @@ impl Intake {
     /// When waiting itself fails, for want of memory.
     pub(crate) fn run(mut self) -> io::Result<()> {
         while self.stop.try_recv() != Err(TryRecvError::Disconnected) {
-            let has_work = !self.rounds.is_empty() || !self.datagrams.sockets.is_empty();
+            let has_work = !self.rounds.is_empty()
+                || !self.datagrams.sockets.is_empty()
+                || !self.submissions.is_empty();
             if !has_work || !self.hub.has_room() {
                 self.datagrams.ask_and_tell_what_was_dropped();
                 self.datagrams.sockets.wait(&self.waker, None)?;
@@ -112,8 +113,16 @@ impl Intake {
         }
     }
 
+    /// Takes what has come, by whatever way; says whether there was anything.
     fn gather(&mut self) -> bool {
-        self.datagrams.gather(&mut self.rounds)
+        let mut found_any = self.datagrams.gather(&mut self.rounds);
+        while self.rounds.have_room()
+            && let Ok(submission) = self.submissions.try_recv()
+        {
+            self.rounds.add_submission(submission);
+            found_any = true;
+        }
+        found_any
     }
 
     /// Publishes one round of what is gathered, if the hub has room. Meanwhile the sockets are
@@ -139,11 +148,26 @@ impl Intake {
         let is_lone = self.round.len() == 1 && self.rounds.is_empty() && sockets.is_empty();
         let mut is_wanted = || !is_lone || sockets.take();
         self.hub.deliver(round, &mut is_wanted);
-        let senders = self.rounds.take_senders(self.round.len());
-        let receipts = self.receipts.iter().zip(self.round.drain(..));
-        for ((receipt, document), sender) in receipts.zip(senders) {
-            tell(receipt, &document, sender);
+        self.hand_out_receipts();
+    }
+
+    /// Tells the log what became of each message, and whoever waits for a receipt.
+    fn hand_out_receipts(&mut self) {
+        let mut told = 0;
+        while told < self.round.len()
+            && let Some((origin, length)) = self.rounds.take_origin(self.round.len() - told)
+        {
+            let receipts = &self.receipts[told..told + length];
+            for (receipt, document) in receipts.iter().zip(&self.round[told..]) {
+                tell(receipt, document, origin.sender());
+            }
+            if let Origin::Submission(ticket) = origin {
+                // Whoever does not wait any more has no use for them.
+                let _ = ticket.receipts.send(receipts.to_vec());
+            }
+            told += length;
         }
+        self.round.clear();
     }
 
     /// Before thousands are posted to, it looks whether this is the first message of a burst, and

@@ -6,6 +6,7 @@
 mod document;
 pub(crate) mod fields;
 pub(crate) mod id;
+pub(crate) mod stream;
 
 use std::fmt;
 use std::ops::Range;
@@ -50,6 +51,23 @@ pub(crate) enum Refusal {
         /// The bracket or brace that is one too many, counted from 1.
         byte: usize,
     },
+}
+
+impl Refusal {
+    /// Where the fault is, counted from 1.
+    pub(crate) fn byte(&self) -> usize {
+        match self {
+            Refusal::NotUtf8 { byte }
+            | Refusal::Encoding { byte, .. }
+            | Refusal::NotJson { byte, .. }
+            | Refusal::TooDeep { byte } => *byte,
+        }
+    }
+
+    /// Whether it was fine until it ended.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        matches!(self, Refusal::NotJson { cut_off: true, .. })
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -22,25 +22,52 @@ pub(super) fn listener(config: &Config) -> Result<TcpListener, StartError> {
     Ok(listener)
 }
 
-/// Where datagrams come in.
-pub(super) fn publishers(publish: &Publish) -> Result<Vec<UdpSocket>, StartError> {
+/// One address of the trusted side: datagrams, and connections on the same port.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) socket: UdpSocket,
+    pub(super) listener: TcpListener,
+}
+
+/// How often a free port is looked for that both have.
+const TRIES: usize = 20;
+
+/// Where documents come in.
+pub(super) fn publishers(publish: &Publish) -> Result<Vec<Publisher>, StartError> {
     let (addresses, may_lack) = match publish {
         Publish::Loopback => (&Publish::LOOPBACK[..], true),
         Publish::At(addresses) => (&addresses[..], false),
     };
-    let mut sockets = Vec::with_capacity(addresses.len());
+    let mut publishers = Vec::with_capacity(addresses.len());
     for address in addresses {
-        match UdpSocket::bind(address) {
-            Ok(socket) => {
-                prepare_publisher(&socket, address)?;
-                sockets.push(socket);
+        match publisher(*address) {
+            Ok(publisher) => {
+                prepare_publisher(&publisher.socket, address)?;
+                publishers.push(publisher);
             }
             // A machine without IPv6.
             Err(error) if may_lack && address.is_ipv6() && is_unavailable(&error) => {}
             Err(error) => return Err(StartError::bind(*address, error, "--publish")),
         }
     }
-    Ok(sockets)
+    Ok(publishers)
+}
+
+fn publisher(address: SocketAddr) -> io::Result<Publisher> {
+    for _ in 1..TRIES {
+        match publisher_once(address) {
+            // The port that is free for datagrams is not for connections.
+            Err(error) if address.port() == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            outcome => return outcome,
+        }
+    }
+    publisher_once(address)
+}
+
+fn publisher_once(address: SocketAddr) -> io::Result<Publisher> {
+    let socket = UdpSocket::bind(address)?;
+    let listener = TcpListener::bind((address.ip(), socket.local_addr()?.port()))?;
+    Ok(Publisher { socket, listener })
 }
 
 fn is_unavailable(error: &io::Error) -> bool {
@@ -66,14 +93,14 @@ fn prepare_publisher(socket: &UdpSocket, address: &SocketAddr) -> Result<(), Sta
 }
 
 /// The one line that says that all is bound, and one for whoever wants to see something.
-pub(super) fn announce(listener: &TcpListener, sockets: &[UdpSocket]) -> io::Result<()> {
+pub(super) fn announce(listener: &TcpListener, publishers: &[Publisher]) -> io::Result<()> {
     let clients = listener.local_addr()?;
-    let publishers = sockets
+    let publishers = publishers
         .iter()
-        .map(|socket| Ok(socket.local_addr()?.to_string()))
+        .map(|publisher| Ok(publisher.socket.local_addr()?.to_string()))
         .collect::<io::Result<Vec<_>>>()?
         .join(" and ");
-    log::info!("listening: clients on {clients} (tcp), publishers on {publishers} (udp)");
+    log::info!("listening: clients on {clients} (tcp), publishers on {publishers} (udp, tcp)");
     let host = match clients.ip() {
         address if address.is_unspecified() => os::host_name(),
         IpAddr::V4(address) => address.to_string(),

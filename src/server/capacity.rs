@@ -8,14 +8,15 @@
 use crate::client::census::{Bounds, MAX_UNSETTLED};
 use crate::os;
 use crate::os::machine::{self, Limit};
+use crate::trusted::accept::MAX_CONNECTIONS;
 use crate::words::plural;
 
-/// Descriptors besides the clients' sockets and wakers.
-const OTHER_DESCRIPTORS: u64 = 64;
+/// Descriptors besides the clients' sockets and wakers, with those of the trusted side.
+const OTHER_DESCRIPTORS: u64 = 64 + MAX_CONNECTIONS as u64;
 
 /// Threads besides the clients': UDP, accept, log, signals, the main one, and some more. The
 /// workers come on top.
-const OTHER_THREADS: usize = 16;
+const OTHER_THREADS: usize = 16 + MAX_CONNECTIONS;
 
 /// Client threads at least, however little the machine allows: without any it were no server.
 const LEAST_THREADS: usize = 16;

@@ -4,6 +4,7 @@ mod bind;
 mod capacity;
 mod error;
 mod threads;
+mod trusted_side;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -17,16 +18,21 @@ use crate::config::{Config, PUBLISH_PORT, UdpReply};
 use crate::hub::workers::Workers;
 use crate::hub::{self, Hub};
 use crate::intake::Trust;
+use crate::intake::datagrams::Datagrams;
 use crate::intake::reply::Replies;
+use crate::intake::submissions::desk;
 use crate::intake::udp::Intake;
 use crate::mailbox::parcel::Memory;
 use crate::os::{self, Waker};
 use crate::sequencer;
+use crate::trusted::Trusted;
+use crate::trusted::publish::Answered;
 use crate::web::Site;
 use crate::words::plural;
 use capacity::Capacity;
 pub(crate) use error::StartError;
 pub(crate) use threads::Event;
+use trusted_side::TrustedSide;
 
 /// How long clients may take to leave when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -43,6 +49,7 @@ pub(crate) struct Server {
     stop_accepting: Sender<()>,
     stop_intake: Sender<()>,
     accepting: JoinHandle<()>,
+    trusted: TrustedSide,
     intake: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -55,9 +62,9 @@ impl Server {
     /// What cannot be had; its sentence names the address and the remedy.
     pub(crate) fn start(config: &Config, events: Sender<Event>) -> Result<Server, StartError> {
         let listener = bind::listener(config)?;
-        let sockets = bind::publishers(&config.publish)?;
+        let publishers = bind::publishers(&config.publish)?;
         let capacity = Capacity::find_out(config.hub.max_clients, config.workers);
-        bind::announce(&listener, &sockets).map_err(StartError::Address)?;
+        bind::announce(&listener, &publishers).map_err(StartError::Address)?;
 
         let memory = Arc::new(Memory::default());
         let waker = Arc::new(Waker::new().map_err(StartError::Waker)?);
@@ -69,18 +76,23 @@ impl Server {
         let sequencer = sequencer::Memory::default();
         let newest = sequencer.newest();
         let hub = Arc::new(Hub::new(settings, newest, Arc::clone(&memory), workers));
-        let bound = sockets.iter().filter_map(|s| s.local_addr().ok());
+        let bound = publishers.iter().filter_map(|p| p.socket.local_addr().ok());
         let bound: Vec<_> = bound.collect();
+        let (sockets, listeners): (Vec<_>, Vec<_>) = publishers
+            .into_iter()
+            .map(|publisher| (publisher.socket, Arc::new(publisher.listener)))
+            .unzip();
         let (limits, site) = (config.limits, Site::new(&bound));
         let clients = Clients::new(Arc::clone(&hub), site, limits, memory, capacity.bounds);
         let clients = Arc::new(clients);
         let ports = bound.iter().map(SocketAddr::port).chain([PUBLISH_PORT]);
         let replies = Replies::new(config.udp_reply == UdpReply::Errors, ports.collect());
         let (stop_intake, intake_stopped) = bounded(0);
+        let trust = Trust::new(config.publish_from.clone());
+        let (desk, submissions) = desk(Arc::clone(&waker));
         let intake = Intake::new(
-            sockets,
-            Trust::new(config.publish_from.clone()),
-            replies,
+            Datagrams::new(sockets, trust.clone(), replies),
+            submissions,
             sequencer,
             Arc::clone(&hub),
             Arc::clone(&waker),
@@ -96,6 +108,14 @@ impl Server {
         });
         let workers = workers.collect::<Result<Vec<_>, _>>()?;
         let intake = threads::start("udp", &events, move || intake.run())?;
+        let trusted = Arc::new(Trusted {
+            desk,
+            hub: Arc::clone(&hub),
+            trust,
+            max_message: config.max_message,
+            answered: Answered::default(),
+        });
+        let trusted = TrustedSide::start(trusted, listeners, &events)?;
         let listener = Arc::new(listener);
         let accepting = {
             let (clients, listener) = (Arc::clone(&clients), Arc::clone(&listener));
@@ -112,23 +132,26 @@ impl Server {
             stop_accepting,
             stop_intake,
             accepting,
+            trusted,
             intake,
             workers,
         })
     }
 
-    /// Stops: no new clients; what the UDP sockets hold, for at most half a second; close 1001 to
+    /// Stops: no new clients and publishers; what the UDP sockets hold and publishers handed in, for at most half a second; close 1001 to
     /// everyone; at most five seconds for them to leave.
-    pub(crate) fn stop(self) {
+    pub(crate) fn stop(mut self) {
         let online = self.hub.online();
         log::info!("stopping: {online} client{} online", plural(online as u64));
         drop(self.stop_accepting);
         os::shut_listener(&self.listener);
         // A thread that panicked has said so already.
         let _ = self.accepting.join();
+        self.trusted.stop_accepting();
         drop(self.stop_intake);
         self.waker.wake();
         let _ = self.intake.join();
+        self.trusted.stop();
         self.clients.census().stop();
         self.hub.stop();
         let left = self.clients.census().wait_until_empty(FAREWELL);

@@ -180,7 +180,7 @@ impl Server {
         let line = server.wait_for_line("listening: clients on ");
         let (_, addresses) = line.split_once("clients on ").unwrap();
         let (clients, publishers) = addresses.split_once(" (tcp), publishers on ").unwrap();
-        let publishers = publishers.strip_suffix(" (udp)").unwrap();
+        let publishers = publishers.strip_suffix(" (udp, tcp)").unwrap();
         server.clients = clients.parse().unwrap();
         let publishers = publishers.split(" and ").map(|a| a.parse().unwrap());
         server.all_publishers = publishers.collect();

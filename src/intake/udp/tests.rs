@@ -9,7 +9,10 @@ use crate::audience::rule::Rule;
 use crate::hub::Settings;
 use crate::hub::ring::Bounds;
 use crate::hub::workers::Workers;
+use crate::intake::reply::Replies;
 use crate::intake::rounds::{MAX_GATHERED, OVERHEAD};
+use crate::intake::submissions::desk;
+use crate::intake::trust::Trust;
 
 /// An intake that nobody runs, who keeps it from stopping, and a socket that sends to it.
 fn intake() -> (Intake, Sender<()>, UdpSocket) {
@@ -34,9 +37,8 @@ fn intake() -> (Intake, Sender<()>, UdpSocket) {
     let (stop, stopped) = bounded(0);
     let replies = Replies::new(false, Vec::new());
     let intake = Intake::new(
-        vec![socket],
-        Trust::default(),
-        replies,
+        Datagrams::new(vec![socket], Trust::default(), replies),
+        desk(Arc::clone(&waker)).1,
         sequencer,
         hub,
         waker,

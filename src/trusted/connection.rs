@@ -1,0 +1,169 @@
+//! A connection of the trusted side: what came in, what is to go out, and how long either may take.
+//!
+//! Its own thread reads and writes, and waits for both at once: somebody who sends much before he
+//! reads his first reply is not to wait for ever for a server that waits for him.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags};
+
+use super::accept::Caller;
+use crate::client::census::Presence;
+use crate::os;
+
+/// How long the other side may be silent in the midst of a document or request, or take nothing of
+/// what it asked for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Replies that may wait; with more, nothing is read until some of them are out.
+const MAX_OUTPUT: usize = 1 << 20;
+
+/// Bytes that are read at a time.
+const READ: usize = 64 << 10;
+
+/// See the module.
+pub(crate) struct Connection<'a> {
+    caller: &'a Arc<Caller>,
+    presence: &'a mut Presence<Caller>,
+    /// What came and was not taken.
+    input: Vec<u8>,
+    /// What is not sent.
+    output: Vec<u8>,
+    has_ended: bool,
+}
+
+impl<'a> Connection<'a> {
+    pub(super) fn new(caller: &'a Arc<Caller>, presence: &'a mut Presence<Caller>) -> Self {
+        Connection {
+            caller,
+            presence,
+            input: Vec::new(),
+            output: Vec::new(),
+            has_ended: false,
+        }
+    }
+
+    /// Who is there.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.caller.peer
+    }
+
+    /// What came.
+    pub(super) fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// Takes the first bytes of what came.
+    pub(super) fn take(&mut self, count: usize) -> Vec<u8> {
+        let rest = self.input.split_off(count);
+        std::mem::replace(&mut self.input, rest)
+    }
+
+    /// Whether nothing more will come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Adds to what is to go out; [`exchange`](Self::exchange) sends it.
+    pub(super) fn reply(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    /// It did something: it is not the one that has been idle for longest.
+    pub(super) fn is_busy(&mut self) {
+        if self.presence.settle() {
+            self.presence.unsettle(self.caller);
+        }
+    }
+
+    /// Sends what waits and reads what comes, until something has come, the other side has ended, or
+    /// all is out where `until_out` says so.
+    ///
+    /// # Errors
+    /// `TimedOut` after the deadline, or when nothing of what waits was taken for [`PATIENCE`];
+    /// whatever else ends a connection.
+    fn turn(&mut self, deadline: Option<Instant>, until_out: bool) -> io::Result<()> {
+        let mut stuck_at = Instant::now() + PATIENCE;
+        loop {
+            if self.send()? {
+                stuck_at = Instant::now() + PATIENCE;
+            }
+            if until_out && self.output.is_empty() {
+                return Ok(());
+            }
+            let may_read = !until_out && !self.has_ended && self.output.len() < MAX_OUTPUT;
+            if may_read && self.receive()? {
+                return Ok(());
+            }
+            if self.output.is_empty() && self.has_ended {
+                return Ok(());
+            }
+            let end = match self.output.is_empty() {
+                true => deadline,
+                false => Some(deadline.map_or(stuck_at, |deadline| deadline.min(stuck_at))),
+            };
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let mut interest = PollFlags::empty();
+            interest.set(PollFlags::POLLIN, may_read);
+            interest.set(PollFlags::POLLOUT, !self.output.is_empty());
+            let stream = &self.caller.stream;
+            os::wait(&mut [PollFd::new(stream.as_fd(), interest)], left)?;
+        }
+    }
+
+    /// Waits until more has come, or the other side has ended.
+    ///
+    /// # Errors
+    /// See [`turn`](Self::turn).
+    pub(super) fn exchange(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        self.turn(deadline, false)
+    }
+
+    /// Waits until all that was replied is out.
+    ///
+    /// # Errors
+    /// See [`turn`](Self::turn).
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.turn(None, true)
+    }
+
+    /// Sends what is taken now; true when that was anything.
+    fn send(&mut self) -> io::Result<bool> {
+        if self.output.is_empty() {
+            return Ok(false);
+        }
+        match os::send_now(&self.caller.stream, &[IoSlice::new(&self.output)]) {
+            Ok(sent) => {
+                self.output.drain(..sent);
+                Ok(sent > 0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads what has come now; true when that was anything, or the end.
+    fn receive(&mut self) -> io::Result<bool> {
+        let known = self.input.len();
+        self.input.resize(known + READ, 0);
+        let received = os::receive_now(&self.caller.stream, &mut self.input[known..]);
+        let count = received.as_ref().map_or(0, |count| *count);
+        self.input.truncate(known + count);
+        match received {
+            Ok(0) => {
+                self.has_ended = true;
+                Ok(true)
+            }
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

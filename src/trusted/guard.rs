@@ -1,0 +1,72 @@
+//! Browsers must not get here by accident: a page of any origin can have its browser send requests
+//! to this machine.
+//!
+//! - A request with an `Origin` is a page's, and only the dashboard's own may ask.
+//! - A `Host` that is no address and no name of loopback is one that somebody may have pointed here
+//!   (DNS rebinding).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Trusted;
+use super::request::Request;
+use crate::http::Answer;
+
+/// Whether a request may be answered at all, and whether it may look inside.
+///
+/// # Errors
+/// The answer, if that is all it gets.
+pub(super) fn admit(request: &Request, trusted: &Trusted, peer: SocketAddr) -> Result<(), Answer> {
+    let refuse = |sentence: &str| Err(Answer::new("403 Forbidden", sentence));
+    let host = request.head.header("host").unwrap_or_default();
+    if !host.is_empty() && !is_own_name(host) {
+        return refuse(
+            "This host name is none of this machine's own: ask by its address, or as localhost.",
+        );
+    }
+    let mut origins = request.head.all("origin");
+    if origins.any(|origin| origin != format!("http://{host}")) {
+        return refuse("Pages of other origins may not ask here.");
+    }
+    let publishes = request.head.method == "POST" && request.head.path_and_query().0 == "/";
+    if !publishes && !trusted.may_look(peer) {
+        return refuse("From this address one may publish, but not look inside.");
+    }
+    Ok(())
+}
+
+/// An address, or a name that nobody can point elsewhere.
+fn is_own_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        // Not within the brackets of an IPv6 address.
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    address.unwrap_or(name).parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_localhost_are_own_names() {
+        for (host, is_own) in [
+            ("127.0.0.1:6553", true),
+            ("127.0.0.1", true),
+            ("[::1]:6553", true),
+            ("[::1]", true),
+            ("localhost:6553", true),
+            ("LOCALHOST", true),
+            ("10.1.0.5:6553", true),
+            ("evil.example:6553", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example:6553", false),
+            (":6553", false),
+        ] {
+            assert_eq!(is_own_name(host), is_own, "{host}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! 6553 by TCP, the trusted side: documents a line, or HTTP; a thread each.
+//!
+//! What changes or reveals anything is here and nowhere else. Asking never holds up a push: what is
+//! told is read from counters and snapshots.
+//!
+//! accept → connection → lines, or http → publish and the others.
+
+pub(crate) mod accept;
+pub(crate) mod connection;
+mod door;
+mod guard;
+mod http;
+mod lines;
+pub(crate) mod publish;
+mod receipt;
+mod request;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::hub::Hub;
+use crate::intake::Trust;
+use crate::intake::submissions::Desk;
+
+/// What the threads of the trusted side share.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    /// Where documents are handed in.
+    pub(crate) desk: Desk,
+    /// Who is online, and what they hear.
+    pub(crate) hub: Arc<Hub>,
+    /// Who may publish.
+    pub(crate) trust: Trust,
+    /// Bytes of one document at most.
+    pub(crate) max_message: usize,
+    /// What was answered to requests with a key, so that they can be sent again.
+    pub(crate) answered: publish::Answered,
+}
+
+impl Trusted {
+    /// Whether somebody at this address may look inside, and end clients.
+    pub(crate) fn may_look(&self, peer: SocketAddr) -> bool {
+        peer.ip().to_canonical().is_loopback()
+    }
+}
