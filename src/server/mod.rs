@@ -194,7 +194,7 @@ mod tests {
         });
         assert_eq!(
             names.collect::<Vec<_>>(),
-            ["accept", "udp", "worker", "worker"]
+            ["accept", "trusted", "udp", "worker", "worker"]
         );
     }
 }

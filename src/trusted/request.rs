@@ -82,7 +82,7 @@ fn head(connection: &mut Connection<'_>) -> Result<Head, Fault> {
         connection.take(blank);
         let input = connection.input();
         // A head that drips in is parsed again when it has grown by half, or may have ended.
-        if input.len() >= parsed + parsed / 2 + 1 || input.ends_with(b"\n") {
+        if input.len() > parsed + parsed / 2 || input.ends_with(b"\n") {
             parsed = input.len();
             let head = Head::parse(&input[..parsed.min(MAX_HEAD)]).map_err(malformed)?;
             if let Some(head) = head {
