@@ -61,9 +61,13 @@
 //!  outlet          what came out of one mailbox's channel and is not sent    whoever delivers (tries, never waits), and
 //!                                                                            the owner (waits)
 //!  census          client threads, and which are no members                  the accept loop, each client's thread
+//!  tally           what rates are made of; visitors refused, by status       whoever counts first in a second (tries,
+//!                                                                            never waits); threads of those who are
+//!                                                                            refused; whoever asks for the status
 //!  log's file      nothing: the log thread alone has it
 //! ```
 //!
+//! [`tally`] counts what happens, where it happens, for [`trusted`], the HTTP of 6553.
 //! [`web`] is the live page and push.js, [`http`] the little HTTP that 6552 speaks. [`server`] starts
 //! and stops the threads; [`config`] and [`logging`] are what operators see; [`os`] is what std lacks.
 
@@ -85,6 +89,7 @@ mod message;
 mod os;
 mod sequencer;
 mod server;
+mod tally;
 mod trusted;
 mod web;
 mod words;

@@ -31,3 +31,4 @@ mod slow_clients;
 mod soak;
 mod stop;
 mod trusted_publish;
+mod trusted_status;

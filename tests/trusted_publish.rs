@@ -21,7 +21,7 @@ fn curl(server: &Server, arguments: &[&str]) -> (u16, Value) {
 }
 
 /// Everything that is said on a connection to the trusted side, once all of this was sent.
-fn lines(server: &Server, input: &[u8]) -> Vec<String> {
+pub fn lines(server: &Server, input: &[u8]) -> Vec<String> {
     let mut stream = TcpStream::connect(server.publishers).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut sending = stream.try_clone().unwrap();

@@ -15,6 +15,7 @@ use crate::mailbox::parcel::Memory;
 use crate::mailbox::wire::Wire;
 use crate::mailbox::{Limits, Mailbox};
 use crate::os::Waker;
+use crate::tally::Tally;
 use crate::web::Site;
 use crate::words::canonical;
 
@@ -33,6 +34,7 @@ pub(crate) struct Clients {
     pub(crate) site: Site,
     limits: Limits,
     memory: Arc<Memory>,
+    tally: Arc<Tally>,
     census: Arc<Census>,
 }
 
@@ -53,6 +55,7 @@ impl Clients {
         site: Site,
         limits: Limits,
         memory: Arc<Memory>,
+        tally: Arc<Tally>,
         bounds: Bounds,
     ) -> Self {
         Clients {
@@ -60,6 +63,7 @@ impl Clients {
             site,
             limits,
             memory,
+            tally,
             census: Arc::new(Census::new(bounds)),
         }
     }
@@ -139,7 +143,8 @@ impl Clients {
                 // counts as gone.
                 let mut presence = presence;
                 let mailbox = mailbox;
-                session::run(&mailbox, peer, &clients.hub, &clients.site, &mut presence);
+                let (hub, site, tally) = (&clients.hub, &clients.site, &clients.tally);
+                session::run(&mailbox, peer, hub, site, tally, &mut presence);
             })?;
         Ok(())
     }

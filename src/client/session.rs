@@ -26,6 +26,7 @@ use crate::logging::{Kind, logged};
 use crate::mailbox::parcel::Parcel;
 use crate::mailbox::{Dismissal, Mailbox, Progress};
 use crate::os;
+use crate::tally::Tally;
 use crate::web::Site;
 use crate::words::{Excerpt, plural};
 
@@ -38,6 +39,7 @@ pub(super) fn run(
     peer: SocketAddr,
     hub: &Arc<Hub>,
     site: &Site,
+    tally: &Tally,
     presence: &mut Presence,
 ) {
     let failure = match handshake::perform(mailbox, peer, hub.rule(), site) {
@@ -48,7 +50,7 @@ pub(super) fn run(
                 let beat = Beat::new(membership.client(), hub.heartbeat());
                 let (encoding, patience) = (membership.encoding(), beat.patience());
                 let mut inbound = Inbound::new(encoding, visitor.rest, patience);
-                let session = Session::new(mailbox, membership, &mut inbound, beat);
+                let session = Session::new(mailbox, membership, &mut inbound, beat, tally);
                 if session.run(peer) {
                     presence.unsettle(mailbox);
                     // Whether all leaves in time or not, this is the end.
@@ -63,7 +65,7 @@ pub(super) fn run(
         },
         Err(failure) => failure,
     };
-    failure.log(peer);
+    failure.tell(peer, tally);
     if !failure.answer.is_empty() {
         let meter = match failure.ends_with_close_frame {
             true => Meter::of_frames(),
@@ -80,6 +82,7 @@ struct Session<'a> {
     membership: Membership,
     inbound: &'a mut Inbound,
     beat: Beat,
+    tally: &'a Tally,
     /// There may be frames in the buffer that were received but not read yet. poll(2) only knows of
     /// bytes in the socket, so it would wait although there is something to do. At first these are
     /// the bytes that came behind the request.
@@ -97,6 +100,7 @@ impl<'a> Session<'a> {
         membership: Membership,
         inbound: &'a mut Inbound,
         mut beat: Beat,
+        tally: &'a Tally,
     ) -> Self {
         let now = Instant::now();
         let has_spoken = inbound.has_begun();
@@ -108,6 +112,7 @@ impl<'a> Session<'a> {
             more_to_read: has_spoken,
             inbound,
             beat,
+            tally,
             membership,
             registrations: (now, 0),
             why: "its thread panicked: a bug in udpush".into(),
@@ -185,7 +190,7 @@ impl<'a> Session<'a> {
                 let (messages, bytes) = self.mailbox.waiting();
                 let (many, of) = (plural(messages as u64), plural(bytes as u64));
                 let why = format!("too slow: {messages} message{many}, {bytes} byte{of} waited");
-                Err(Ending::new(Close::Now(1013, "too slow"), why))
+                Err(self.too_slow(why))
             }
             Some(Dismissal::Stop) => {
                 let close = Close::After(1001, "the server stops");
@@ -196,6 +201,11 @@ impl<'a> Session<'a> {
                 Err(Ending::new(Close::No, why))
             }
         }
+    }
+
+    fn too_slow(&self, why: impl Into<Cow<'static, str>>) -> Ending {
+        self.tally.closed_as_too_slow();
+        Ending::new(Close::Now(1013, "too slow"), why)
     }
 
     /// Gives a sign of life when it is time, and says until when there is nothing to do, unless the
@@ -230,10 +240,7 @@ impl<'a> Session<'a> {
                 Ok(false)
             }
             Replay::More => Ok(true),
-            Replay::Outrun => {
-                let why = "too slow: the history went on without it";
-                Err(Ending::new(Close::Now(1013, "too slow"), why))
-            }
+            Replay::Outrun => Err(self.too_slow("too slow: the history went on without it")),
         }
     }
 

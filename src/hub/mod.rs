@@ -9,6 +9,7 @@ pub(crate) mod membership;
 mod relief;
 pub(crate) mod ring;
 pub(crate) mod routes;
+pub(crate) mod standing;
 pub(crate) mod workers;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use membership::{Membership, Position};
 use relief::Relief;
 use ring::{Bounds, Resumption, Ring};
 use routes::{Audience, Routes};
+use standing::Online;
 pub(crate) use workers::Round;
 use workers::Workers;
 
@@ -113,6 +115,7 @@ struct State {
     routes: Routes<Member>,
     /// Clients that are still being told what they missed: in no route until they have heard it.
     replaying: HashMap<ClientId, Arc<Mailbox>>,
+    online: Online,
     relief: Relief,
     newest_client: u64,
     stopping: bool,
@@ -131,6 +134,7 @@ impl Hub {
                 ring: Ring::new(settings.history, newest),
                 routes: Routes::new(settings.rule.clone()),
                 replaying: HashMap::new(),
+                online: Online::default(),
                 relief: Relief::default(),
                 newest_client: 0,
                 stopping: false,
@@ -308,6 +312,7 @@ impl Hub {
             state.replaying.insert(client, Arc::clone(mailbox));
             (registration.clone(), Position::After(start))
         };
+        state.online.add(wish.encoding);
         let online = state.online();
         drop(state);
         Ok(Membership::new(

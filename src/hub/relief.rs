@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use crate::mailbox::{Dismissal, Mailbox};
 
 /// Bytes that may wait in all mailboxes together.
-const MAX_MEMORY: usize = 256 << 20;
+pub(super) const MAX_MEMORY: usize = 256 << 20;
 
 /// Where doubling ends: more clients than there can be.
 const MAX_DOUBLINGS: u32 = 16;

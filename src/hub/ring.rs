@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::standing::Held;
 use crate::message::Document;
 use crate::message::id::MessageId;
 
@@ -79,6 +80,19 @@ impl Ring {
     /// The newest message's id; before the first message, the one that it follows.
     pub(crate) fn newest(&self) -> MessageId {
         self.newest
+    }
+
+    /// What is held, in numbers.
+    pub(super) fn held(&self) -> Held {
+        let messages = self.held.len();
+        Held {
+            messages,
+            bytes: self.bytes - messages * OVERHEAD,
+            oldest: (messages > 0).then(|| MessageId {
+                sequence: self.newest.sequence - messages as u64 + 1,
+                ..self.newest
+            }),
+        }
     }
 
     /// Appends messages in their order: the first has the id `first`, which is the one after the
@@ -187,6 +201,12 @@ mod tests {
             }
         }
         assert_eq!(next, 5_001);
+        let held = Held {
+            messages: 3_000,
+            bytes: 3_000 * "2001".len(),
+            oldest: Some(id(&ring, 2_001)),
+        };
+        assert_eq!(ring.held(), held);
         assert_eq!(position, ring.newest());
     }
 
@@ -212,6 +232,7 @@ mod tests {
         // Nothing at all can be held, and that is said.
         let mut none = self::ring(0, 0);
         append(&mut none, &documents(1..3));
+        assert_eq!(none.held().oldest, None);
         assert!(none.reaches_back_to(none.newest()));
         assert!(!none.reaches_back_to(id(&none, 1)));
     }

@@ -5,6 +5,7 @@
 
 use std::net::UdpSocket;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -15,6 +16,7 @@ use super::sockets::{Arrival, Sockets};
 use super::trust::Trust;
 use crate::logging::{Kind, logged};
 use crate::message;
+use crate::tally::Tally;
 use crate::words::{Excerpt, canonical, plural};
 
 /// How long a stopping intake counts what there was no time for.
@@ -26,17 +28,24 @@ pub(crate) struct Datagrams {
     pub(super) sockets: Sockets,
     trust: Trust,
     replies: Replies,
+    tally: Arc<Tally>,
     /// Where the documents of the datagram at hand lie.
     places: Vec<Range<usize>>,
 }
 
 impl Datagrams {
     /// Those that come in at these sockets.
-    pub(crate) fn new(sockets: Vec<UdpSocket>, trust: Trust, replies: Replies) -> Self {
+    pub(crate) fn new(
+        sockets: Vec<UdpSocket>,
+        trust: Trust,
+        replies: Replies,
+        tally: Arc<Tally>,
+    ) -> Self {
         Datagrams {
             sockets: Sockets::new(sockets),
             trust,
             replies,
+            tally,
             places: Vec::new(),
         }
     }
@@ -60,6 +69,7 @@ impl Datagrams {
         let sender = canonical(arrival.sender);
         let excerpt = Excerpt(&arrival.bytes);
         if !self.trust.may_publish(sender) {
+            self.tally.refused_datagram();
             logged!(
                 Level::Warn,
                 Kind::Refused,
@@ -71,6 +81,7 @@ impl Datagrams {
         match message::split(&arrival.bytes, &mut self.places) {
             Ok(empty) => {
                 if empty > 0 {
+                    self.tally.dropped_empty(empty as u64);
                     logged!(
                         Level::Debug,
                         Kind::Empty(empty as u64),
@@ -81,6 +92,7 @@ impl Datagrams {
                 rounds.add(&arrival.bytes, &self.places, sender);
             }
             Err(refusal) => {
+                self.tally.refused_datagram();
                 logged!(
                     Level::Warn,
                     Kind::Refused,
@@ -93,10 +105,11 @@ impl Datagrams {
         }
     }
 
-    /// Says in the log what the kernel is known to have dropped.
+    /// Counts what the kernel is known to have dropped, and says it in the log.
     pub(super) fn tell_what_was_dropped(&mut self) {
         let lost = self.sockets.dropped();
         if lost > 0 {
+            self.tally.dropped_by_kernel(lost);
             logged!(
                 Level::Warn,
                 Kind::Dropped(lost),

@@ -23,6 +23,7 @@ use crate::logging::{Kind, logged};
 use crate::message::Document;
 use crate::os::Waker;
 use crate::sequencer;
+use crate::tally::Tally;
 use crate::words::{JsonLine, grouped, plural};
 
 /// How long a stopping intake still takes what the kernel holds.
@@ -36,6 +37,7 @@ pub(crate) struct Intake {
     rounds: Rounds,
     sequencer: sequencer::Memory,
     hub: Arc<Hub>,
+    tally: Arc<Tally>,
     waker: Arc<Waker>,
     stop: Receiver<()>,
     /// The round at hand, and what became of it.
@@ -50,6 +52,7 @@ impl Intake {
         submissions: Receiver<Submission>,
         sequencer: sequencer::Memory,
         hub: Arc<Hub>,
+        tally: Arc<Tally>,
         waker: Arc<Waker>,
         stop: Receiver<()>,
     ) -> Self {
@@ -59,6 +62,7 @@ impl Intake {
             rounds: Rounds::default(),
             sequencer,
             hub,
+            tally,
             waker,
             stop,
             round: Vec::new(),
@@ -140,6 +144,7 @@ impl Intake {
         let round = self.hub.publish(first, &self.round, receipts, &mut || {
             in_a_burst |= sockets.take();
         });
+        self.count_round();
         if in_a_burst {
             self.gather_on(round.len(), PAUSE);
         }
@@ -149,6 +154,13 @@ impl Intake {
         let mut is_wanted = || !is_lone || sockets.take();
         self.hub.deliver(round, &mut is_wanted);
         self.hand_out_receipts();
+    }
+
+    /// Before anybody can have a receipt.
+    fn count_round(&self) {
+        let bytes = self.round.iter().map(|document| document.len()).sum();
+        let deliveries = self.receipts.iter().map(|receipt| receipt.clients).sum();
+        self.tally.published(self.round.len(), bytes, deliveries);
     }
 
     /// Tells the log what became of each message, and whoever waits for a receipt.

@@ -147,6 +147,14 @@ fn line_format() -> Config {
     format.build()
 }
 
+/// A moment as the log writes it: RFC 3339, local, with milliseconds.
+pub(crate) fn local_time(moment: OffsetDateTime) -> String {
+    let mut text = Vec::new();
+    clock::Clock::new().stamp(moment, &mut text);
+    // Digits, letters and signs, and the space that a line goes on behind.
+    String::from_utf8_lossy(text.trim_ascii_end()).into_owned()
+}
+
 /// Joins the many small writes that make a line, and sends it on whole.
 #[derive(Debug)]
 struct LineBuffer {

@@ -25,8 +25,10 @@ use crate::intake::udp::Intake;
 use crate::mailbox::parcel::Memory;
 use crate::os::{self, Waker};
 use crate::sequencer;
+use crate::tally::Tally;
 use crate::trusted::Trusted;
 use crate::trusted::publish::Answered;
+use crate::trusted::status::Facts;
 use crate::web::Site;
 use crate::words::plural;
 use capacity::Capacity;
@@ -66,6 +68,7 @@ impl Server {
         let capacity = Capacity::find_out(config.hub.max_clients, config.workers);
         bind::announce(&listener, &publishers).map_err(StartError::Address)?;
 
+        let tally = Arc::new(Tally::new());
         let memory = Arc::new(Memory::default());
         let waker = Arc::new(Waker::new().map_err(StartError::Waker)?);
         let (workers, worker_ends) = Workers::new(config.workers, Arc::clone(&waker));
@@ -78,23 +81,31 @@ impl Server {
         let hub = Arc::new(Hub::new(settings, newest, Arc::clone(&memory), workers));
         let bound = publishers.iter().filter_map(|p| p.socket.local_addr().ok());
         let bound: Vec<_> = bound.collect();
+        let facts = Facts::now(listener.local_addr().ok(), bound.clone(), &config.log);
         let (sockets, listeners): (Vec<_>, Vec<_>) = publishers
             .into_iter()
             .map(|publisher| (publisher.socket, Arc::new(publisher.listener)))
             .unzip();
         let (limits, site) = (config.limits, Site::new(&bound));
-        let clients = Clients::new(Arc::clone(&hub), site, limits, memory, capacity.bounds);
-        let clients = Arc::new(clients);
+        let clients = Arc::new(Clients::new(
+            Arc::clone(&hub),
+            site,
+            limits,
+            memory,
+            Arc::clone(&tally),
+            capacity.bounds,
+        ));
         let ports = bound.iter().map(SocketAddr::port).chain([PUBLISH_PORT]);
         let replies = Replies::new(config.udp_reply == UdpReply::Errors, ports.collect());
         let (stop_intake, intake_stopped) = bounded(0);
         let trust = Trust::new(config.publish_from.clone());
         let (desk, submissions) = desk(Arc::clone(&waker));
         let intake = Intake::new(
-            Datagrams::new(sockets, trust.clone(), replies),
+            Datagrams::new(sockets, trust.clone(), replies, Arc::clone(&tally)),
             submissions,
             sequencer,
             Arc::clone(&hub),
+            Arc::clone(&tally),
             Arc::clone(&waker),
             intake_stopped,
         );
@@ -111,6 +122,8 @@ impl Server {
         let trusted = Arc::new(Trusted {
             desk,
             hub: Arc::clone(&hub),
+            tally,
+            facts,
             trust,
             max_message: config.max_message,
             answered: Answered::default(),

@@ -21,6 +21,7 @@ const STRANGER: &[u8] = b"udpush: refused: its network is not in --publish-from\
 pub(super) fn serve(connection: &mut Connection<'_>, trusted: &Trusted) -> io::Result<()> {
     let peer = connection.peer();
     if !trusted.trust.may_publish(peer) {
+        trusted.tally.refused_document();
         logged!(
             Level::Warn,
             Kind::Refused,
@@ -46,6 +47,7 @@ pub(super) fn serve(connection: &mut Connection<'_>, trusted: &Trusted) -> io::R
             lines::serve(connection, trusted)
         }
         _ => {
+            trusted.tally.refused_document();
             logged!(
                 Level::Warn,
                 Kind::Refused,

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::request::{self, Fault, Request};
-use super::{Trusted, guard, publish};
+use super::{Trusted, guard, metrics, publish, status};
 use crate::http::Answer;
 
 /// How long a stream may say nothing before an empty word shows that it is still there.
+#[expect(dead_code, reason = "for the live streams that are still to come")]
 pub(super) const QUIET: Duration = Duration::from_secs(25);
 
 /// What a request is answered with.
@@ -16,6 +17,7 @@ pub(super) enum Reply {
     /// At once.
     Whole(Answer),
     /// Bit by bit, as long as there is something.
+    #[expect(dead_code, reason = "for the live streams that are still to come")]
     Stream(Stream),
 }
 
@@ -86,6 +88,9 @@ fn answer(request: &Request, trusted: &Trusted, connection: &Connection<'_>) -> 
     match (&*request.head.method, path) {
         ("POST", "/") => publish::answer(request, trusted, connection.peer()).into(),
         (_, "/") => not_allowed("POST").into(),
+        ("GET" | "HEAD", "/status") => status::answer(trusted).into(),
+        ("GET" | "HEAD", "/metrics") => metrics::answer(trusted).into(),
+        (_, "/status" | "/metrics") => not_allowed("GET, HEAD").into(),
         _ => Answer::new("404 Not Found", "There is nothing here.").into(),
     }
 }

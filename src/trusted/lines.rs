@@ -110,6 +110,7 @@ impl Batch {
                     text.push_str(receipt::EMPTY);
                 }
                 Reply::Refused(reply) => {
+                    trusted.tally.refused_document();
                     logged!(
                         Level::Warn,
                         Kind::Refused,
@@ -121,6 +122,7 @@ impl Batch {
             text.push('\n');
         }
         if empty > 0 {
+            trusted.tally.dropped_empty(empty);
             logged!(
                 Level::Debug,
                 Kind::Empty(empty),

@@ -11,9 +11,11 @@ mod door;
 mod guard;
 mod http;
 mod lines;
+mod metrics;
 pub(crate) mod publish;
 mod receipt;
 mod request;
+pub(crate) mod status;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 use crate::hub::Hub;
 use crate::intake::Trust;
 use crate::intake::submissions::Desk;
+use crate::tally::Tally;
 
 /// What the threads of the trusted side share.
 #[derive(Debug)]
@@ -29,6 +32,10 @@ pub(crate) struct Trusted {
     pub(crate) desk: Desk,
     /// Who is online, and what they hear.
     pub(crate) hub: Arc<Hub>,
+    /// What has happened.
+    pub(crate) tally: Arc<Tally>,
+    /// Of this process, what never changes.
+    pub(crate) facts: status::Facts,
     /// Who may publish.
     pub(crate) trust: Trust,
     /// Bytes of one document at most.

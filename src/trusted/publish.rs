@@ -49,6 +49,7 @@ pub(super) fn answer(request: &Request, trusted: &Trusted, peer: SocketAddr) -> 
 fn publish(body: &[u8], trusted: &Trusted, peer: SocketAddr) -> Answer {
     let mut places = Vec::new();
     let refused = |status, reply: String| {
+        trusted.tally.refused_document();
         logged!(
             Level::Warn,
             Kind::Refused,
@@ -56,9 +57,10 @@ fn publish(body: &[u8], trusted: &Trusted, peer: SocketAddr) -> Answer {
         );
         Answer::json(status, reply)
     };
-    if let Err(refusal) = message::split(body, &mut places) {
-        return refused("400 Bad Request", receipt::fault(&refusal, 0));
-    }
+    let empty = match message::split(body, &mut places) {
+        Ok(empty) => empty,
+        Err(refusal) => return refused("400 Bad Request", receipt::fault(&refusal, 0)),
+    };
     if let Some(place) = places
         .iter()
         .find(|place| place.len() > trusted.max_message)
@@ -67,6 +69,7 @@ fn publish(body: &[u8], trusted: &Trusted, peer: SocketAddr) -> Answer {
         let reply = receipt::refused(&sentence, Some(place.start + 1));
         return refused("413 Content Too Large", reply);
     }
+    trusted.tally.dropped_empty(empty as u64);
     if places.is_empty() {
         return Answer::json("200 OK", receipt::EMPTY.to_owned());
     }

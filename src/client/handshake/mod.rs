@@ -105,7 +105,7 @@ fn admit(head: &Head, rule: &Rule, site: &Site) -> Result<(Wish, Vec<u8>), Failu
             };
             let close = encoding.close(1008, "registration refused");
             let answer = [&answer, told.bytes(), close.bytes()].concat();
-            return Err(Failure::closed(answer, format!("close 1008: {why}")));
+            return Err(Failure::closed(answer, "close 1008", &why));
         }
     };
     let since = last_id.or_else(|| since(&query));

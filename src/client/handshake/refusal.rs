@@ -12,9 +12,13 @@ use crate::http::{Answer, Head};
 use crate::hub::Refusal;
 use crate::logging::{Kind, logged};
 use crate::mailbox::Dismissal;
+use crate::tally::Tally;
 
 /// Letters of a visitor's own text that a line of the log has at most.
 const EXCERPT: usize = 100;
+
+/// Instead of a status, for whoever is refused without a word.
+const NO_ANSWER: &str = "no answer";
 
 /// The end of a handshake that leads to no session.
 #[derive(Debug)]
@@ -24,7 +28,8 @@ pub(crate) struct Failure {
     /// The answer is a WebSocket that is closed at once: the client closes it, too.
     pub(crate) ends_with_close_frame: bool,
     why: String,
-    is_refusal: bool,
+    /// The status of a refusal.
+    refused: Option<&'static str>,
 }
 
 /// What there is to know of a visitor that turns out to have no place.
@@ -42,7 +47,7 @@ impl Failure {
             answer: Vec::new(),
             ends_with_close_frame: false,
             why: why.to_string(),
-            is_refusal: false,
+            refused: None,
         }
     }
 
@@ -51,6 +56,7 @@ impl Failure {
         match why {
             Dismissal::Crowded => Failure::refused(
                 Vec::new(),
+                NO_ANSWER,
                 "too many connections were no clients, and it was the oldest of them".to_owned(),
             ),
             why => Failure::silent(format_args!("dismissed: {why:?}")),
@@ -63,31 +69,31 @@ impl Failure {
             answer: answer.bytes(false),
             ends_with_close_frame: false,
             why: why.to_owned(),
-            is_refusal: false,
+            refused: None,
         }
     }
 
-    /// It did not get what it asked for.
-    pub(super) fn refused(answer: Vec<u8>, why: String) -> Self {
+    /// It did not get what it asked for, but an answer with this status.
+    fn refused(answer: Vec<u8>, status: &'static str, why: String) -> Self {
         Failure {
             answer,
             ends_with_close_frame: false,
             why,
-            is_refusal: true,
+            refused: Some(status),
         }
     }
 
     /// The same over a WebSocket: the last of the answer is a close frame.
-    pub(super) fn closed(answer: Vec<u8>, why: String) -> Self {
+    pub(super) fn closed(answer: Vec<u8>, code: &'static str, why: &str) -> Self {
         Failure {
             ends_with_close_frame: true,
-            ..Failure::refused(answer, why)
+            ..Failure::refused(answer, code, format!("{code}: {why}"))
         }
     }
 
     /// An answer in HTTP to what was no request.
     pub(super) fn malformed(answer: &Answer) -> Self {
-        Failure::refused(answer.bytes(false), reason(answer, None))
+        Failure::refused(answer.bytes(false), answer.status(), reason(answer, None))
     }
 
     /// An answer in HTTP to a request.
@@ -105,18 +111,21 @@ impl Failure {
                 answer: bytes,
                 ends_with_close_frame: false,
                 why: format!("{request}: {status}"),
-                is_refusal: false,
+                refused: None,
             };
         }
-        Failure::refused(bytes, reason(&answer, Some(&request)))
+        Failure::refused(bytes, status, reason(&answer, Some(&request)))
     }
 
-    /// Says it in the log: refusals as warnings.
-    pub(crate) fn log(&self, peer: SocketAddr) {
+    /// Says it in the log, and counts it if it is a refusal: these are warnings.
+    pub(crate) fn tell(&self, peer: SocketAddr, tally: &Tally) {
         let why = &self.why;
-        match self.is_refusal {
-            true => logged!(Level::Warn, Kind::Visitor, "refused visitor {peer}: {why}"),
-            false => logged!(
+        match self.refused {
+            Some(status) => {
+                tally.refused_visitor(status);
+                logged!(Level::Warn, Kind::Visitor, "refused visitor {peer}: {why}");
+            }
+            None => logged!(
                 Level::Debug,
                 Kind::Handshake,
                 "no session with {peer}: {why}"
@@ -144,12 +153,13 @@ impl Caller {
         let answer = Answer::new("503 Service Unavailable", sentence)
             .header("Retry-After", "5")
             .header("Access-Control-Expose-Headers", "Retry-After");
-        let why = reason(&answer, Some(&self.request));
+        let (status, why) = (answer.status(), reason(&answer, Some(&self.request)));
         let answer = match self.is_event_source {
             true => stream::come_back(&answer),
             false => answer,
         };
-        Failure::refused(answer.readers(self.readers.clone()).bytes(false), why)
+        let bytes = answer.readers(self.readers.clone()).bytes(false);
+        Failure::refused(bytes, status, why)
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct Membership {
     position: Position,
     /// Not yet told to the log.
     resumption: Option<Resumption>,
+    has_left: bool,
 }
 
 /// From where a client hears messages.
@@ -73,6 +74,7 @@ impl Membership {
             until: wish.admitted.until,
             position,
             resumption,
+            has_left: false,
         }
     }
 
@@ -196,6 +198,9 @@ impl Membership {
         let mut state = self.hub.lock();
         state.replaying.remove(&self.client);
         state.routes.leave(self.client);
+        if !std::mem::replace(&mut self.has_left, true) {
+            state.online.subtract(self.encoding);
+        }
         state.online()
     }
 }

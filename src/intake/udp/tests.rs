@@ -36,11 +36,13 @@ fn intake() -> (Intake, Sender<()>, UdpSocket) {
     let hub = Arc::new(Hub::new(settings, newest, Arc::default(), workers));
     let (stop, stopped) = bounded(0);
     let replies = Replies::new(false, Vec::new());
+    let tally = Arc::new(Tally::new());
     let intake = Intake::new(
-        Datagrams::new(vec![socket], Trust::default(), replies),
+        Datagrams::new(vec![socket], Trust::default(), replies, Arc::clone(&tally)),
         desk(Arc::clone(&waker)).1,
         sequencer,
         hub,
+        tally,
         waker,
         stopped,
     );
