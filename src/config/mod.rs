@@ -58,6 +58,10 @@ pub(crate) struct Config {
     pub(crate) publish: Publish,
     /// Networks besides loopback that may publish.
     pub(crate) publish_from: Vec<IpNet>,
+    /// Networks besides loopback that may also look inside, and end clients.
+    pub(crate) trust_from: Vec<IpNet>,
+    /// Names by which the trusted side may be asked.
+    pub(crate) trusted_hosts: Vec<String>,
     /// Whether senders of refused datagrams are told.
     pub(crate) udp_reply: UdpReply,
     /// Clients, routes, history.
@@ -85,8 +89,10 @@ impl Settings {
             Some(addresses) => Publish::At(addresses),
         };
         let publish_from = self.publish_from.unwrap_or_default();
+        let trust_from = self.trust_from.unwrap_or_default();
         if let Publish::At(addresses) = &publish
             && publish_from.is_empty()
+            && trust_from.is_empty()
             && let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback())
         {
             return Err(Conflict::OpenToAll(*open));
@@ -104,6 +110,8 @@ impl Settings {
             listen: self.listen.unwrap_or((any_v4, LISTEN_PORT).into()),
             publish,
             publish_from,
+            trust_from,
+            trusted_hosts: self.trusted_host.unwrap_or_default(),
             udp_reply: self.udp_reply.unwrap_or_default(),
             hub: hub::Settings {
                 max_clients: self.max_clients.unwrap_or(10_000) as usize,
@@ -130,7 +138,7 @@ impl Settings {
 /// Settings that do not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conflict {
-    /// An address that every machine can reach, and no `--publish-from`.
+    /// An address that every machine can reach, and neither `--publish-from` nor `--trust-from`.
     OpenToAll(SocketAddr),
     /// A queue that has no room for two documents.
     QueueTooShort {
@@ -249,11 +257,16 @@ mod tests {
         };
         let sentence = open.clone().check().unwrap_err().to_string();
         assert!(sentence.contains("--publish-from"), "{sentence}");
-        let publish_from = Some(vec!["10.0.0.0/8".parse().unwrap()]);
+        let networks = Some(vec!["10.0.0.0/8".parse().unwrap()]);
         let config = Settings {
-            publish_from,
-            ..open
+            publish_from: networks.clone(),
+            ..open.clone()
         };
         assert_eq!(config.check().unwrap().publish_from.len(), 1);
+        let config = Settings {
+            trust_from: networks,
+            ..open
+        };
+        assert_eq!(config.check().unwrap().trust_from.len(), 1);
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::values::{address, bytes, field, network, number};
+use super::values::{address, bytes, field, host, network, number};
 use super::{LARGEST_DATAGRAM, MOST_CLIENTS};
 
 /// Settings as they were given, each within its own bounds; none has its default yet.
@@ -41,6 +41,27 @@ pub(crate) struct Settings {
         value_parser = network
     )]
     pub(crate) publish_from: Option<Vec<IpNet>>,
+
+    /// A network that may, besides loopback, publish, look inside and end clients, repeatable
+    #[arg(
+        long,
+        env = "UDPUSH_TRUST_FROM",
+        value_name = "NETWORK",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub(crate) trust_from: Option<Vec<IpNet>>,
+
+    /// A name by which requests to port 6553 may ask for this machine, repeatable, such as intranet
+    /// [default: its addresses and localhost alone]
+    #[arg(
+        long,
+        env = "UDPUSH_TRUSTED_HOST",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = host
+    )]
+    pub(crate) trusted_host: Option<Vec<String>>,
 
     /// Whether the sender of a refused datagram is told why [default: errors]
     #[arg(

@@ -64,6 +64,16 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     text.parse().or_else(single).map_err(|_| wrong.to_owned())
 }
 
+/// The name of a machine, without a port.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    match (1..=253).contains(&name.len()) && name.bytes().all(allowed) {
+        true => Ok(name.to_ascii_lowercase()),
+        false => Err("a name such as intranet or push.example.org is needed".to_owned()),
+    }
+}
+
 /// The name of a field in a message.
 pub(super) fn field(text: &str) -> Result<String, String> {
     let name = text.trim();

@@ -98,7 +98,7 @@ impl Server {
         let ports = bound.iter().map(SocketAddr::port).chain([PUBLISH_PORT]);
         let replies = Replies::new(config.udp_reply == UdpReply::Errors, ports.collect());
         let (stop_intake, intake_stopped) = bounded(0);
-        let trust = Trust::new(config.publish_from.clone());
+        let trust = Trust::new(config.publish_from.clone(), config.trust_from.clone());
         let (desk, submissions) = desk(Arc::clone(&waker));
         let intake = Intake::new(
             Datagrams::new(sockets, trust.clone(), replies, Arc::clone(&tally)),
@@ -125,6 +125,7 @@ impl Server {
             tally,
             facts,
             trust,
+            hosts: config.trusted_hosts.clone(),
             max_message: config.max_message,
             answered: Answered::default(),
         });

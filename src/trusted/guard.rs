@@ -2,13 +2,13 @@
 //! to this machine.
 //!
 //! - A request with an `Origin` is a page's, and only the dashboard's own may ask.
-//! - A `Host` that is no address and no name of loopback is one that somebody may have pointed here
-//!   (DNS rebinding).
+//! - A `Host` that is no address, no name of loopback and none of `--trusted-host` is one that
+//!   somebody may have pointed here (DNS rebinding).
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Trusted;
 use super::request::Request;
+use super::{Trusted, receipt};
 use crate::http::Answer;
 
 /// Whether a request may be answered at all, and whether it may look inside.
@@ -16,26 +16,28 @@ use crate::http::Answer;
 /// # Errors
 /// The answer, if that is all it gets.
 pub(super) fn admit(request: &Request, trusted: &Trusted, peer: SocketAddr) -> Result<(), Answer> {
-    let refuse = |sentence: &str| Err(Answer::new("403 Forbidden", sentence));
+    let refuse = |sentence| Err(receipt::refusal("403 Forbidden", sentence));
     let host = request.head.header("host").unwrap_or_default();
-    if !host.is_empty() && !is_own_name(host) {
+    if !host.is_empty() && !is_own_name(host, &trusted.hosts) {
         return refuse(
-            "This host name is none of this machine's own: ask by its address, or as localhost.",
+            "this host name is none of this machine's own: ask by its address, or see --trusted-host",
         );
     }
     let mut origins = request.head.all("origin");
     if origins.any(|origin| origin != format!("http://{host}")) {
-        return refuse("Pages of other origins may not ask here.");
+        return refuse("pages of other origins may not ask here");
     }
     let publishes = request.head.method == "POST" && request.head.path_and_query().0 == "/";
     if !publishes && !trusted.may_look(peer) {
-        return refuse("From this address one may publish, but not look inside.");
+        return refuse(
+            "from this address one may publish, but not look inside: its network is not in --trust-from",
+        );
     }
     Ok(())
 }
 
-/// An address, or a name that nobody can point elsewhere.
-fn is_own_name(host: &str) -> bool {
+/// An address, a name that nobody can point elsewhere, or one of the operator's.
+fn is_own_name(host: &str, own: &[String]) -> bool {
     let name = match host.rsplit_once(':') {
         // Not within the brackets of an IPv6 address.
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -44,7 +46,9 @@ fn is_own_name(host: &str) -> bool {
     let address = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'));
-    address.unwrap_or(name).parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+    let is = |own: &str| name.eq_ignore_ascii_case(own);
+    let is_address = address.unwrap_or(name).parse::<IpAddr>().is_ok();
+    is_address || is("localhost") || own.iter().any(|own| is(own))
 }
 
 #[cfg(test)]
@@ -52,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_localhost_are_own_names() {
+    fn addresses_localhost_and_names_of_the_operators_are_own_names() {
         for (host, is_own) in [
             ("127.0.0.1:6553", true),
             ("127.0.0.1", true),
@@ -65,8 +69,12 @@ mod tests {
             ("localhost.evil.example", false),
             ("127.0.0.1.evil.example:6553", false),
             (":6553", false),
+            ("intranet:6553", true),
+            ("Intranet", true),
+            ("intranet.evil.example:6553", false),
         ] {
-            assert_eq!(is_own_name(host), is_own, "{host}");
+            let own = ["intranet".to_owned()];
+            assert_eq!(is_own_name(host, &own), is_own, "{host}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::request::{self, Fault, Request};
-use super::{Trusted, guard, metrics, publish, status};
+use super::{Trusted, guard, metrics, publish, receipt, status};
 use crate::http::Answer;
 
 /// How long a stream may say nothing before an empty word shows that it is still there.
@@ -91,14 +91,14 @@ fn answer(request: &Request, trusted: &Trusted, connection: &Connection<'_>) -> 
         ("GET" | "HEAD", "/status") => status::answer(trusted).into(),
         ("GET" | "HEAD", "/metrics") => metrics::answer(trusted).into(),
         (_, "/status" | "/metrics") => not_allowed("GET, HEAD").into(),
-        _ => Answer::new("404 Not Found", "There is nothing here.").into(),
+        _ => receipt::refusal("404 Not Found", "there is nothing here").into(),
     }
 }
 
 /// The path does not answer to this method.
 pub(super) fn not_allowed(methods: &str) -> Answer {
-    let sentence = format!("Only {methods} is answered here.");
-    Answer::new("405 Method Not Allowed", &sentence).header("Allow", methods)
+    let sentence = format!("only {methods} is answered here");
+    receipt::refusal("405 Method Not Allowed", &sentence).header("Allow", methods)
 }
 
 /// Sends an answer whose length is not known: in chunks, or until the end of the connection where

@@ -36,8 +36,10 @@ pub(crate) struct Trusted {
     pub(crate) tally: Arc<Tally>,
     /// Of this process, what never changes.
     pub(crate) facts: status::Facts,
-    /// Who may publish.
+    /// Who may publish, and who may look inside.
     pub(crate) trust: Trust,
+    /// Names that a request may ask for besides addresses and localhost.
+    pub(crate) hosts: Vec<String>,
     /// Bytes of one document at most.
     pub(crate) max_message: usize,
     /// What was answered to requests with a key, so that they can be sent again.
@@ -47,6 +49,6 @@ pub(crate) struct Trusted {
 impl Trusted {
     /// Whether somebody at this address may look inside, and end clients.
     pub(crate) fn may_look(&self, peer: SocketAddr) -> bool {
-        peer.ip().to_canonical().is_loopback()
+        self.trust.may_look(peer)
     }
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use log::Level;
 
-use super::http::not_allowed;
 use super::request::Request;
 use super::{Trusted, receipt};
 use crate::http::Answer;
@@ -27,9 +26,6 @@ const MAX_KEY: usize = 255;
 
 /// Publishes a body.
 pub(super) fn answer(request: &Request, trusted: &Trusted, peer: SocketAddr) -> Answer {
-    if request.head.method != "POST" {
-        return not_allowed("POST");
-    }
     match request.head.header("idempotency-key") {
         None => publish(&request.body, trusted, peer),
         Some(key) if key.is_empty() || key.len() > MAX_KEY => Answer::json(

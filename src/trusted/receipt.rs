@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::http::Answer;
 use crate::hub::Receipt;
 use crate::message::Refusal;
 
@@ -35,6 +36,11 @@ pub(super) fn refused(error: &str, byte: Option<usize>) -> String {
     };
     // Texts and numbers always have a JSON form.
     serde_json::to_string(&refused).unwrap_or_default()
+}
+
+/// An answer by HTTP that says what is wrong.
+pub(super) fn refusal(status: &'static str, error: &str) -> Answer {
+    Answer::json(status, refused(error, None))
 }
 
 /// A fault in a document that begins behind so many bytes.

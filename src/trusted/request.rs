@@ -5,6 +5,7 @@ use std::io;
 use std::time::Instant;
 
 use super::connection::{Connection, PATIENCE};
+use super::receipt::refusal;
 use crate::http::{Answer, Head, Malformed};
 
 /// Bytes of a request's head at most.
@@ -38,8 +39,8 @@ impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::TimedOut => {
-                let sentence = format!("The request did not end within {} s.", PATIENCE.as_secs());
-                Fault::Answer(Answer::new("408 Request Timeout", &sentence))
+                let sentence = format!("the request did not end within {} s", PATIENCE.as_secs());
+                Fault::Answer(refusal("408 Request Timeout", &sentence))
             }
             _ => Fault::Broken(error),
         }
@@ -91,8 +92,8 @@ fn head(connection: &mut Connection<'_>) -> Result<Head, Fault> {
             }
         }
         if input.len() >= MAX_HEAD {
-            let sentence = format!("The request's head is longer than {MAX_HEAD} bytes.");
-            let answer = Answer::new("431 Request Header Fields Too Large", &sentence);
+            let sentence = format!("the request's head is longer than {MAX_HEAD} bytes");
+            let answer = refusal("431 Request Header Fields Too Large", &sentence);
             return Err(Fault::Answer(answer));
         }
         if !input.is_empty() {
@@ -107,10 +108,10 @@ fn head(connection: &mut Connection<'_>) -> Result<Head, Fault> {
 
 fn malformed(why: Malformed) -> Fault {
     let answer = match why {
-        Malformed::NotHttp => Answer::new("400 Bad Request", "This is not HTTP/1.1."),
-        Malformed::TooManyHeaders => Answer::new(
+        Malformed::NotHttp => refusal("400 Bad Request", "this is not HTTP/1.1"),
+        Malformed::TooManyHeaders => refusal(
             "431 Request Header Fields Too Large",
-            "The request has too many headers.",
+            "the request has too many headers",
         ),
     };
     Fault::Answer(answer)
@@ -124,15 +125,15 @@ enum Length {
 
 /// How long the body is. What could be read in two ways is refused (RFC 9112 §6.3).
 fn length(head: &Head) -> Result<Length, Fault> {
-    let bad = |sentence| Fault::Answer(Answer::new("400 Bad Request", sentence));
+    let bad = |sentence| Fault::Answer(refusal("400 Bad Request", sentence));
     let lengths: Vec<&str> = head.all("content-length").map(str::trim).collect();
     let codings: Vec<&str> = head.list("transfer-encoding").collect();
     match (&lengths[..], &codings[..]) {
         ([], []) => Ok(Length::Bytes(0)),
         ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Length::Chunks),
-        ([], _) => Err(Fault::Answer(Answer::new(
+        ([], _) => Err(Fault::Answer(refusal(
             "501 Not Implemented",
-            "Of transfer codings, only chunked is understood.",
+            "of transfer codings, only chunked is understood",
         ))),
         ([length], []) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
             match length.parse() {
@@ -140,15 +141,15 @@ fn length(head: &Head) -> Result<Length, Fault> {
                 _ => Err(too_large()),
             }
         }
-        ([_], []) => Err(bad("Content-Length is no number.")),
-        (_, []) => Err(bad("There is more than one Content-Length.")),
-        _ => Err(bad("There are both Content-Length and Transfer-Encoding.")),
+        ([_], []) => Err(bad("Content-Length is no number")),
+        (_, []) => Err(bad("there is more than one Content-Length")),
+        _ => Err(bad("there are both Content-Length and Transfer-Encoding")),
     }
 }
 
 fn too_large() -> Fault {
-    let sentence = format!("A body has at most {MAX_BODY} bytes.");
-    Fault::Answer(Answer::new("413 Content Too Large", &sentence))
+    let sentence = format!("a body has at most {MAX_BODY} bytes");
+    Fault::Answer(refusal("413 Content Too Large", &sentence))
 }
 
 fn body(connection: &mut Connection<'_>, length: usize) -> Result<Vec<u8>, Fault> {
@@ -167,7 +168,7 @@ fn more(connection: &mut Connection<'_>) -> Result<(), Fault> {
 }
 
 fn chunks(connection: &mut Connection<'_>) -> Result<Vec<u8>, Fault> {
-    let bad = || Fault::Answer(Answer::new("400 Bad Request", "A chunk cannot be read."));
+    let bad = || Fault::Answer(refusal("400 Bad Request", "a chunk cannot be read"));
     let mut body = Vec::new();
     loop {
         let (line, length) = loop {
@@ -209,7 +210,7 @@ fn trailers(connection: &mut Connection<'_>) -> Result<(), Fault> {
                 return Ok(());
             }
         } else if input.len() > MAX_HEAD {
-            let answer = Answer::new("400 Bad Request", "The trailers are too long.");
+            let answer = refusal("400 Bad Request", "the trailers are too long");
             return Err(Fault::Answer(answer));
         } else {
             more(connection)?;
