@@ -1,5 +1,7 @@
-//! A real browser misses nothing: the live page and push.js in Chromium.
+//! A real browser misses nothing: the live page, push.js and the dashboard in
+//! Chromium.
 
+mod dashboard;
 mod events;
 mod live_page;
 mod old;

@@ -12,6 +12,7 @@ mod browser;
 mod closing;
 mod command_line;
 mod common;
+mod dashboard;
 mod empty;
 mod events;
 mod hostile_clients;

@@ -3,6 +3,7 @@
 mod answer;
 pub(crate) mod cors;
 mod head;
+pub(crate) mod resource;
 
 pub(crate) use answer::Answer;
 pub(crate) use head::{Head, MAX_HEADERS, Malformed};

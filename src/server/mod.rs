@@ -27,6 +27,7 @@ use crate::os::{self, Waker};
 use crate::sequencer;
 use crate::tally::Tally;
 use crate::trusted::Trusted;
+use crate::trusted::dashboard::Dashboard;
 use crate::trusted::publish::Answered;
 use crate::trusted::status::Facts;
 use crate::web::Site;
@@ -128,6 +129,7 @@ impl Server {
             hosts: config.trusted_hosts.clone(),
             max_message: config.max_message,
             answered: Answered::default(),
+            dashboard: Dashboard::new(),
         });
         let trusted = TrustedSide::start(trusted, listeners, &events)?;
         let listener = Arc::new(listener);

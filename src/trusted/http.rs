@@ -87,11 +87,13 @@ fn answer(request: &Request, trusted: &Trusted, connection: &Connection<'_>) -> 
     let (path, _query) = request.head.path_and_query();
     match (&*request.head.method, path) {
         ("POST", "/") => publish::answer(request, trusted, connection.peer()).into(),
-        (_, "/") => not_allowed("POST").into(),
         ("GET" | "HEAD", "/status") => status::answer(trusted).into(),
         ("GET" | "HEAD", "/metrics") => metrics::answer(trusted).into(),
         (_, "/status" | "/metrics") => not_allowed("GET, HEAD").into(),
-        _ => receipt::refusal("404 Not Found", "there is nothing here").into(),
+        _ => match trusted.dashboard.answer(path, &request.head) {
+            Some(answer) => answer.into(),
+            None => receipt::refusal("404 Not Found", "there is nothing here").into(),
+        },
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod connection;
+pub(crate) mod dashboard;
 mod door;
 mod guard;
 mod http;
@@ -44,6 +45,8 @@ pub(crate) struct Trusted {
     pub(crate) max_message: usize,
     /// What was answered to requests with a key, so that they can be sent again.
     pub(crate) answered: publish::Answered,
+    /// What `GET /` shows.
+    pub(crate) dashboard: dashboard::Dashboard,
 }
 
 impl Trusted {

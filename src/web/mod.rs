@@ -5,9 +5,9 @@
 //! out to be none. The files are part of the binary; all that the server adds is where it takes
 //! messages, for the commands on the live page.
 
-use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::http::resource::{HTML, IMAGE, Resource, SCRIPT, STYLE};
 use crate::http::{Answer, Head, cors};
 
 /// What is served.
@@ -16,32 +16,11 @@ pub(crate) struct Site {
     resources: [Resource; 6],
 }
 
-/// A file that has a path of its own.
-#[derive(Debug)]
-struct Resource {
-    path: &'static str,
-    content_type: &'static str,
-    content: Cow<'static, str>,
-    /// Of the content, for the entity tag.
-    hash: u64,
-}
-
-const HTML: &str = "text/html; charset=utf-8";
-const STYLE: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-
 /// What page.html holds in place of the address at which messages are taken.
 const PUBLISHERS: &str = "127.0.0.1:6553";
 
 /// The one file that is meant for others' pages too.
 const PUSH_JS: &str = "/push.js";
-
-/// What the live page may do: load its own files and connect to its own host ('self' is that host's
-/// WebSocket as well, CSP Level 3). Messages come from anywhere, so text that becomes markup is
-/// refused by the browser itself, where it can.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// Whether the server is up, for whatever watches it.
 const HEALTH: &str = "/healthz";
@@ -51,17 +30,14 @@ impl Site {
     pub(crate) fn new(publishers: &[SocketAddr]) -> Site {
         let page = include_str!("page.html");
         let page = page.replace(PUBLISHERS, &to_publish_at(publishers).to_string());
-        let file = |path, content_type, content: &'static str| {
-            Resource::new(path, content_type, content.into())
-        };
         Site {
             resources: [
-                Resource::new("/", HTML, page.into()),
-                file("/page.css", STYLE, include_str!("page.css")),
-                file("/page.js", SCRIPT, include_str!("page.js")),
-                file("/commands.js", SCRIPT, include_str!("commands.js")),
-                file("/icon.svg", "image/svg+xml", include_str!("icon.svg")),
-                file(PUSH_JS, SCRIPT, include_str!("push.js")),
+                Resource::new("/", HTML, page),
+                Resource::new("/page.css", STYLE, include_str!("page.css")),
+                Resource::new("/page.js", SCRIPT, include_str!("page.js")),
+                Resource::new("/commands.js", SCRIPT, include_str!("commands.js")),
+                Resource::new("/icon.svg", IMAGE, include_str!("icon.svg")),
+                Resource::new(PUSH_JS, SCRIPT, include_str!("push.js")),
             ],
         }
     }
@@ -85,42 +61,15 @@ fn to_publish_at(publishers: &[SocketAddr]) -> SocketAddr {
     }
 }
 
-impl Resource {
-    fn new(path: &'static str, content_type: &'static str, content: Cow<'static, str>) -> Self {
-        Resource {
-            path,
-            content_type,
-            hash: fnv1a(content.as_bytes()),
-            content,
-        }
-    }
-
-    /// A strong one: it changes with any byte of the content.
-    fn entity_tag(&self) -> String {
-        format!("\"{:016x}\"", self.hash)
-    }
-
-    fn answer(&self, head: &Head) -> Answer {
-        let tag = self.entity_tag();
-        let mut answer = Answer::file(self.content_type, self.content.clone())
-            .header("ETag", &tag)
-            // Kept, but asked for each time: after an update nobody runs yesterday's script.
-            .header("Cache-Control", "no-cache")
-            .header("X-Content-Type-Options", "nosniff")
-            .header("Referrer-Policy", "no-referrer");
-        if self.content_type == HTML {
-            answer = answer.header("Content-Security-Policy", POLICY);
-        }
-        if self.path == PUSH_JS {
-            // Pages that isolate themselves (COEP) load only what says that it is for all.
-            answer = answer
-                .readers(cors::ANYONE)
-                .header("Cross-Origin-Resource-Policy", "cross-origin");
-        }
-        match has(head, &tag) {
-            true => answer.not_modified(),
-            false => answer,
-        }
+/// One of the files.
+fn file(resource: &Resource, head: &Head) -> Answer {
+    let answer = resource.answer(head);
+    match resource.path {
+        // Pages that isolate themselves (COEP) load only what says that it is for all.
+        PUSH_JS => answer
+            .readers(cors::ANYONE)
+            .header("Cross-Origin-Resource-Policy", "cross-origin"),
+        _ => answer,
     }
 }
 
@@ -137,7 +86,7 @@ pub(crate) fn answer(site: &Site, head: &Head) -> Answer {
     let resource = site.resources.iter().find(|file| file.path == path);
     let is_allowed = matches!(&*head.method, "GET" | "HEAD");
     match (resource, path) {
-        (Some(resource), _) if is_allowed => resource.answer(head),
+        (Some(resource), _) if is_allowed => file(resource, head),
         (None, HEALTH) if is_allowed => {
             sentence("200 OK", "ok").header("Cache-Control", "no-store")
         }
@@ -160,24 +109,10 @@ fn sentence(status: &'static str, sentence: &str) -> Answer {
     Answer::new(status, sentence).header("X-Content-Type-Options", "nosniff")
 }
 
-/// Whether the client has what has this entity tag (RFC 9110 §13.1.2: compared weakly).
-fn has(head: &Head, tag: &str) -> bool {
-    head.all("if-none-match")
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
-}
-
-/// FNV-1a, 64 bits: the same in every build and at every start.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::resource::POLICY;
 
     fn site() -> Site {
         Site::new(&["127.0.0.1:7000".parse().unwrap()])

@@ -89,6 +89,15 @@ impl Browser {
         self.command("goog/cdp/execute", execute);
     }
 
+    /// Tells pages from now on that this is the user's language.
+    pub fn prefer(&self, language: &str) {
+        let agent = self.run("return navigator.userAgent", &[]);
+        let parameters = json!({"userAgent": agent, "acceptLanguage": language});
+        let command = "Emulation.setUserAgentOverride";
+        let execute = json!({"cmd": command, "params": parameters});
+        self.command("goog/cdp/execute", execute);
+    }
+
     /// What JavaScript comes to in the page: the body of a function with `arguments`.
     pub fn run(&self, script: &str, arguments: &[Value]) -> Value {
         self.command("execute/sync", json!({"script": script, "args": arguments}))

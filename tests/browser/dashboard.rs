@@ -1,0 +1,58 @@
+//! The trusted side's page, in a real browser.
+
+use serde_json::json;
+
+use super::webdriver::Browser;
+use crate::common::Server;
+
+/// It has asked the server for what it shows.
+const HAS_ASKED: &str = "document.getElementById('state').dataset.state !== 'connecting'";
+
+/// Types a document into the dashboard's box, pushes it, and waits for its answer.
+fn push(browser: &Browser, document: &str) {
+    let script = "const box = document.getElementById('document'); box.value = arguments[0]; \
+                  box.dispatchEvent(new Event('input', { bubbles: true })); \
+                  document.getElementById('send').click()";
+    browser.run(script, &[json!(document)]);
+}
+
+#[test]
+fn a_push_from_the_dashboard_is_published_and_heard() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    browser.open(&format!("http://{}/", server.publishers));
+    browser.wait_until(HAS_ASKED);
+    push(&browser, r#"{"msg":"from the dashboard"}"#);
+    assert_eq!(client.text(), r#"{"msg":"from the dashboard"}"#);
+    let answer = "document.getElementById('answer').textContent";
+    browser.wait_until(&format!("{answer}.endsWith('-1, for 1 client.')"));
+    push(&browser, r#"{"msg":}"#);
+    browser.wait_until(&format!("{answer}.includes('not JSON at byte 8')"));
+    // What was refused, or is not there, is told here, too; apart from that nothing is wrong, and the
+    // page passes its own policy.
+    let mut console = browser.console();
+    console.retain(|line| !line.contains("status of 40"));
+    assert_eq!(console, Vec::<String>::new());
+}
+
+#[test]
+fn the_dashboard_speaks_chinese_to_who_asks_for_it() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    for (language, heading, locale) in [("zh-CN", "日志", "zh-CN"), ("de", "Log", "en")] {
+        browser.prefer(language);
+        browser.open(&format!("http://{}/", server.publishers));
+        browser.wait_until(HAS_ASKED);
+        let found = browser.run(
+            "return [document.getElementById('log-heading').textContent, \
+             document.documentElement.lang]",
+            &[],
+        );
+        assert_eq!(found, json!([heading, locale]), "{language}");
+    }
+}
