@@ -32,7 +32,10 @@ fn binary() -> PathBuf {
 fn bench(binary: &Path, server: &Server, arguments: &[&str]) -> Value {
     let mut command = Command::new(binary);
     command.stdin(Stdio::null());
-    command.args(["--json", "--warm-up", "0.1"]);
+    command.arg("--json");
+    if !arguments.contains(&"--intake") {
+        command.args(["--warm-up", "0.1"]);
+    }
     command.args(["--connect", &server.clients.to_string()]);
     command.args(["--publish", &server.publishers.to_string()]);
     let bench = Ending::start(command.args(arguments));
@@ -40,6 +43,25 @@ fn bench(binary: &Path, server: &Server, arguments: &[&str]) -> Value {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn each_way_to_publish_loses_nothing() {
+    let binary = binary();
+    let server = Server::start(&[]);
+    for way in ["udp", "lines", "http", "http-pipelined"] {
+        let via = ["--publish-via", way];
+        let flat_out = bench(
+            &binary,
+            &server,
+            &[&via[..], &["--intake", "2500"]].concat(),
+        );
+        assert_eq!(flat_out["intake"]["messages"], 2500, "{flat_out}");
+        let pushing = ["--clients", "10", "--in-flight", "64", "--seconds", "0.5"];
+        let report = bench(&binary, &server, &[&via[..], &pushing].concat());
+        assert_eq!(report["pushed"]["lost"], 0, "{way}: {report}");
+        assert!(report["pushed"]["deliveries"].as_u64().unwrap() > 0);
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ Examples:
   udpush-bench --clients 5000 --register user     each message to one of 5,000 registered users
   udpush-bench --clients 4000 --idle 60           what clients cost that only listen
   udpush-bench --intake 1000000                   datagrams flat out: does the server lose any?
+  udpush-bench --intake 1000000 --publish-via lines
+                                                  documents a line by TCP, flat out
   udpush-bench --connect 10.0.0.5:6552 --publish 10.0.0.5:6553
                                                   a server elsewhere (its CPU and memory stay unknown)
 
@@ -44,11 +46,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = header_value)]
     pub(crate) protocol: Option<String>,
 
-    /// Where messages go in: HOST:PORT, or with http a URL
+    /// Where messages go in: HOST:PORT; with http and http-pipelined also a URL
     #[arg(long, value_name = "WHERE", default_value = "127.0.0.1:6553")]
     pub(crate) publish: String,
 
-    /// How messages go in: a datagram each, a POST each, or NATS (then clients speak NATS, too)
+    /// How messages go in: a datagram each; a line each, by TCP; a POST each, after the answer to the
+    /// one before, or pipelined; or NATS (then clients speak NATS, too)
     #[arg(long, value_enum, value_name = "WAY", default_value_t = Via::Udp)]
     pub(crate) publish_via: Via,
 
@@ -68,7 +71,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with_all = PUBLISHING)]
     pub(crate) idle: Option<f64>,
 
-    /// Instead, without clients: so many datagrams, as fast as one sender can
+    /// Instead, without clients: so many messages, as fast as one sender can
     #[arg(long, value_name = "N", value_parser = up_to(99_000_000), conflicts_with_all = PUBLISHING)]
     #[arg(conflicts_with_all = ["idle", "clients", "register"])]
     pub(crate) intake: Option<u32>,
@@ -111,7 +114,9 @@ pub(crate) enum Instead {
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 pub(crate) enum Via {
     Udp,
+    Lines,
     Http,
+    HttpPipelined,
     Nats,
 }
 

@@ -10,6 +10,7 @@ mod floor;
 mod frames;
 mod generator;
 mod histogram;
+mod intake;
 mod os;
 mod plan;
 mod progress;

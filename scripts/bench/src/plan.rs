@@ -29,7 +29,7 @@ pub(crate) enum Mode {
     Rate(u32),
     /// None at all.
     Idle(Duration),
-    /// Datagrams flat out, no clients.
+    /// Messages flat out, no clients.
     Intake(u32),
 }
 
@@ -66,31 +66,27 @@ impl Plan {
             return Err(Unusable::Arguments(wrong));
         }
         let mode = match (raw.intake, raw.idle, raw.rate) {
-            (Some(datagrams), ..) => Mode::Intake(datagrams),
+            (Some(messages), ..) => Mode::Intake(messages),
             (_, Some(seconds), _) => Mode::Idle(Duration::from_secs_f64(seconds)),
             (_, _, Some(rate)) => Mode::Rate(rate),
             _ => Mode::InFlight(raw.in_flight),
         };
-        if matches!(mode, Mode::Intake(_)) && raw.publish_via != Via::Udp {
-            let wrong = "--intake is about datagrams: it goes with --publish-via udp alone";
-            return Err(Unusable::Arguments(wrong.to_owned()));
-        }
         let route = match raw.publish_via {
             Via::Udp => Route::Udp(resolve(&raw.publish)?),
+            Via::Lines => Route::Lines(resolve(&raw.publish)?),
             Via::Nats => Route::Nats {
                 address: resolve(&raw.publish)?,
                 subject: SUBJECT.to_owned(),
             },
-            Via::Http => {
-                let Some(rest) = raw.publish.strip_prefix("http://") else {
-                    let wrong = "--publish-via http needs --publish http://HOST:PORT/PATH";
-                    return Err(Unusable::Arguments(wrong.to_owned()));
-                };
+            Via::Http | Via::HttpPipelined => {
+                let rest = raw.publish.strip_prefix("http://");
+                let rest = rest.unwrap_or(&raw.publish);
                 let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
                 Route::Http {
                     address: resolve(host)?,
                     path: arguments::path(if path.is_empty() { "/" } else { path })
                         .map_err(Unusable::Arguments)?,
+                    is_pipelined: raw.publish_via == Via::HttpPipelined,
                 }
             }
         };

@@ -109,10 +109,12 @@ pub(crate) struct Idle {
 /// What sending flat out showed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Intake {
-    pub(crate) datagrams: u32,
+    pub(crate) messages: u32,
+    /// Until the last is sent, by UDP; else until it is answered.
     pub(crate) seconds: f64,
-    pub(crate) datagrams_per_second: f64,
-    /// By the kernel, at the port; `None` when the port is not on this machine.
+    pub(crate) messages_per_second: f64,
+    /// By the kernel, at the UDP port; `None` when the port is not on this machine. Of what is
+    /// answered, none is.
     pub(crate) dropped: Option<u64>,
 }
 
@@ -122,7 +124,7 @@ pub(crate) struct OfServer {
     pub(crate) pids: Vec<u32>,
     /// Per cent of one core, over the measured time.
     pub(crate) cpu_percent: Option<f64>,
-    /// Per delivery, or per datagram where there are no clients.
+    /// Per delivery, or per message where there are no clients.
     pub(crate) cpu_us_per_delivery: Option<f64>,
     pub(crate) memory_before: Memory,
     pub(crate) memory: Memory,
@@ -176,7 +178,7 @@ impl Report {
                 Mode::InFlight(messages) => format!("{messages} messages in flight"),
                 Mode::Rate(rate) => format!("{rate} messages a second"),
                 Mode::Idle(_) => "idle".to_owned(),
-                Mode::Intake(_) => "intake".to_owned(),
+                Mode::Intake(_) => format!("flat out, {}", plan.route),
             },
             size: plan.size,
             registered: plan.target.register.is_some(),
@@ -229,12 +231,12 @@ impl Report {
     pub(crate) fn shortcoming(&self) -> Option<String> {
         if let Some(Intake {
             dropped: Some(dropped @ 1..),
-            datagrams,
+            messages,
             ..
         }) = self.intake
         {
             return Some(format!(
-                "the kernel dropped {dropped} of {datagrams} datagrams at {}: the server is slower \
+                "the kernel dropped {dropped} of {messages} datagrams at {}: the server is slower \
                  than the sender (see net.core.rmem_max)",
                 self.publish
             ));

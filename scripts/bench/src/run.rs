@@ -1,21 +1,19 @@
 //! The modes: what is sent when, until when, and what is looked at before and after.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::clients::{Clients, Connected};
+use crate::clients::Clients;
 use crate::frames::Document;
 use crate::generator::{GLANCE, Generator};
+use crate::intake;
 use crate::os;
 use crate::plan::{End, Mode, Plan};
 use crate::progress::Progress;
-use crate::publish::{cannot_send, udp};
-use crate::report::{Idle, Intake, Pushed, Report, Spent};
-use crate::server_stats::{Server, Table, udp_port};
+use crate::publish::Route;
+use crate::report::{Idle, Pushed, Report, Spent};
+use crate::server_stats::{Server, Table};
 use crate::tally::Tally;
 
-/// What still waits at a port is waited for no longer than this.
-const LAST_DATAGRAM: Duration = Duration::from_secs(15);
 /// Descriptors beside the clients' own.
 const OTHER_FILES: u64 = 64;
 
@@ -23,15 +21,18 @@ const OTHER_FILES: u64 = 64;
 pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
     let publish = plan.route.address();
     let (address, table) = match plan.mode {
-        Mode::Intake(_) => (publish, Table::Udp),
+        Mode::Intake(_) => match plan.route {
+            Route::Udp(_) => (publish, Table::Udp),
+            _ => (publish, Table::Tcp),
+        },
         _ => (plan.target.address, Table::Tcp),
     };
     let server = match plan.pid {
         Some(pid) => Some(Server::with_pid(pid)?),
         None => Server::find(address, table),
     };
-    if let Mode::Intake(datagrams) = plan.mode {
-        return intake(plan, datagrams, publish, server);
+    if let Mode::Intake(messages) = plan.mode {
+        return intake::run(plan, messages, server);
     }
     let wanted = u64::from(plan.clients) + OTHER_FILES;
     let allowed = os::raise_descriptor_limit(wanted)
@@ -94,14 +95,14 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, String> {
 }
 
 /// Processor time and time, from `start` to `stop`.
-struct Meter {
+pub(crate) struct Meter {
     begun: Instant,
     own: Option<Duration>,
     server: Option<Duration>,
 }
 
 impl Meter {
-    fn start(server: Option<&Server>) -> Self {
+    pub(crate) fn start(server: Option<&Server>) -> Self {
         Meter {
             own: os::own_processor_time().ok(),
             server: server.and_then(Server::processor_time),
@@ -109,7 +110,7 @@ impl Meter {
         }
     }
 
-    fn stop(self, server: Option<&Server>) -> Spent {
+    pub(crate) fn stop(self, server: Option<&Server>) -> Spent {
         let seconds = self.begun.elapsed().as_secs_f64();
         let difference = |after: Option<Duration>, before: Option<Duration>| {
             Some(after?.saturating_sub(before?).as_secs_f64())
@@ -154,56 +155,4 @@ fn idle(
     let spent = meter.stop(server);
     let seconds = spent.seconds;
     Ok((spent, seconds))
-}
-
-/// Datagrams flat out. Whether all were taken, the kernel tells: what it dropped at the port.
-fn intake(
-    plan: &Plan,
-    datagrams: u32,
-    to: SocketAddr,
-    server: Option<Server>,
-) -> Result<Report, String> {
-    let connected = Connected {
-        clients: 0,
-        time: Duration::ZERO,
-    };
-    let before = server.as_ref().map(Server::memory);
-    let mut report = Report::new(plan, to, connected, server.as_ref(), before);
-    let mut progress = Progress::new();
-    let document = Document::new(std::process::id(), plan.size, None);
-    let socket = udp(to)?;
-    let mut text = Vec::new();
-    let drops = udp_port(to.port());
-    let meter = Meter::start(server.as_ref());
-    let begun = Instant::now();
-    for sequence in 0..datagrams {
-        // The document is the same but for its number, and only once in a while: the sender is to
-        // be fast.
-        if sequence % 1024 == 0 {
-            document.write(sequence, None, &mut text);
-            let share = f64::from(sequence) / f64::from(datagrams);
-            progress.show("sending", share, || format!("{sequence} datagrams"));
-        }
-        socket
-            .send(&text)
-            .map_err(|error| cannot_send(to, &error))?;
-    }
-    let seconds = begun.elapsed().as_secs_f64();
-    // What still waits at the port is not lost yet.
-    let draining = Instant::now();
-    while udp_port(to.port()).is_some_and(|port| port.waiting > 0)
-        && draining.elapsed() < LAST_DATAGRAM
-    {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let spent = meter.stop(server.as_ref());
-    let dropped = || Some(udp_port(to.port())?.drops.saturating_sub(drops?.drops));
-    report.intake = Some(Intake {
-        datagrams,
-        seconds,
-        datagrams_per_second: f64::from(datagrams) / seconds,
-        dropped: server.as_ref().and_then(|_| dropped()),
-    });
-    report.finish(spent, u64::from(datagrams), server.as_ref());
-    Ok(report)
 }

@@ -15,8 +15,8 @@ impl Report {
         match self.intake {
             Some(_) => writeln!(
                 out,
-                "{} (udp), documents of {} bytes, flat out",
-                self.publish, self.size
+                "{}: {}, documents of {} bytes",
+                self.publish, self.mode, self.size
             )?,
             None => writeln!(
                 out,
@@ -46,7 +46,7 @@ impl Report {
             writeln!(
                 out,
                 "sent               {} in {:.2} s, {:.0} a second",
-                intake.datagrams, intake.seconds, intake.datagrams_per_second
+                intake.messages, intake.seconds, intake.messages_per_second
             )?;
             match intake.dropped {
                 Some(dropped) => writeln!(out, "dropped            {dropped}")?,
@@ -112,7 +112,7 @@ impl Report {
 
     fn print_costs(&self, out: &mut impl Write) -> io::Result<()> {
         let what = if self.intake.is_some() {
-            "datagram"
+            "message"
         } else {
             "delivery"
         };
