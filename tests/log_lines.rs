@@ -121,12 +121,12 @@ fn refusals_and_clients_are_summed_up_too() {
     drop(server.connect_many(250));
     drop(witness);
     // Sums come while it runs, not only at its end.
-    server.wait_for_line(" more datagram");
+    server.wait_for_line(" more publication");
     let log = server.stop();
     let texts = texts(&log);
     let lines = |words: &str| texts.iter().filter(|text| text.contains(words)).count();
     assert_eq!(
-        lines("refused datagram from ") + sums(&texts, "datagram", " refused").0,
+        lines("refused datagram from ") + sums(&texts, "publication", " refused").0,
         300
     );
     assert_eq!(

@@ -168,7 +168,7 @@ impl Kind {
             Kind::Registered => format!("{more} more registration{s}"),
             Kind::NotRegistered => format!("{more} more registration{s} refused"),
             Kind::Message(_) => format!("{more} more message{s}, {amount} byte{amounts}"),
-            Kind::Refused => format!("{more} more datagram{s} refused"),
+            Kind::Refused => format!("{more} more publication{s} refused"),
             Kind::Dropped(_) => format!("the kernel dropped {amount} more datagram{amounts}"),
             Kind::Empty(_) => format!("dropped {amount} more empty document{amounts}"),
             Kind::Handshake => format!("{more} more connection{s} without a session"),
