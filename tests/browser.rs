@@ -10,14 +10,14 @@ mod relay;
 mod webdriver;
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use self::relay::Relay;
 use self::webdriver::Browser;
-use crate::common::{Directory, Ending, Server, eventually, udpush};
+use crate::common::{Directory, Ending, Server, eventually, own_address, udpush};
 
 const IS_OPEN: &str = "document.getElementById('state').dataset.state === 'open'";
 
@@ -127,15 +127,12 @@ fn a_page_reconnects_after_a_crash_and_says_that_messages_were_missed() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    // Ports that nobody gets by chance while the server is away.
-    let port = (20_000..30_000).find(|port| {
-        let is_free = TcpListener::bind(("127.0.0.1", *port)).is_ok();
-        is_free && UdpSocket::bind(("127.0.0.1", *port)).is_ok()
-    });
-    let address = format!("127.0.0.1:{}", port.unwrap());
+    // Addresses that nobody gets by chance while the server is away.
+    let address = SocketAddr::from((own_address(), 20_000));
+    let publishers = format!("{}:20001", address.ip());
     let start = || {
         let mut command = udpush();
-        command.args(["--listen", &address, "--publish", &address]);
+        command.args(["--listen", &address.to_string(), "--publish", &publishers]);
         command.stdout(Stdio::null());
         Server::start_command(command)
     };
