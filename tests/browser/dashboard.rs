@@ -2,11 +2,9 @@
 
 use serde_json::json;
 
+use super::IS_OPEN;
 use super::webdriver::Browser;
 use crate::common::Server;
-
-/// It has asked the server for what it shows.
-const HAS_ASKED: &str = "document.getElementById('state').dataset.state !== 'connecting'";
 
 /// Types a document into the dashboard's box, pushes it, and waits for its answer.
 fn push(browser: &Browser, document: &str) {
@@ -24,7 +22,7 @@ fn a_push_from_the_dashboard_is_published_and_heard() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     browser.open(&format!("http://{}/", server.publishers));
-    browser.wait_until(HAS_ASKED);
+    browser.wait_until(IS_OPEN);
     push(&browser, r#"{"msg":"from the dashboard"}"#);
     assert_eq!(client.text(), r#"{"msg":"from the dashboard"}"#);
     let answer = "document.getElementById('answer').textContent";
@@ -47,7 +45,7 @@ fn the_dashboard_speaks_chinese_to_who_asks_for_it() {
     for (language, heading, locale) in [("zh-CN", "日志", "zh-CN"), ("de", "Log", "en")] {
         browser.prefer(language);
         browser.open(&format!("http://{}/", server.publishers));
-        browser.wait_until(HAS_ASKED);
+        browser.wait_until(IS_OPEN);
         let found = browser.run(
             "return [document.getElementById('log-heading').textContent, \
              document.documentElement.lang]",
