@@ -1,8 +1,20 @@
 //! The command line: one file a command.
 
+mod amounts;
+mod clients;
+mod disconnect;
+mod explain;
+mod history;
+mod output;
+mod pairs;
 mod parse;
+mod send;
 mod serve;
+mod status;
+mod table;
 mod told;
+mod tools;
+mod trusted;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -44,6 +56,8 @@ enum Command {
     /// Serve browsers and publishers, as without any command
     #[command(after_help = AFTER_HELP)]
     Serve(Settings),
+    #[command(flatten)]
+    Tool(tools::Tool),
 }
 
 /// Does what the command line says, and tells the process's exit status.
@@ -63,6 +77,10 @@ pub fn run() -> ExitCode {
     let outcome = match command_line.command {
         None => serve::run(command_line.settings, &told, &known_variables()),
         Some(Command::Serve(settings)) => serve::run(settings, &told, &known_variables()),
+        Some(Command::Tool(tool)) => match tool.run() {
+            Ok(status) => return status,
+            Err(reason) => Err(Failure::Untold(reason)),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

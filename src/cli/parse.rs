@@ -45,7 +45,12 @@ pub(super) fn parse() -> Result<(CommandLine, Vec<String>), Fault> {
     matches
         .and_then(|matches| {
             let command_line = CommandLine::from_arg_matches(&matches)?;
-            Ok((command_line, told::other_than_default(&command, &matches)))
+            // The other commands have no settings, and no log to tell of them.
+            let told = match matches.subcommand_name() {
+                None | Some("serve") => told::other_than_default(&command, &matches),
+                Some(_) => Vec::new(),
+            };
+            Ok((command_line, told))
         })
         .map_err(|error| fault(error, &arguments, file.as_ref()))
 }
@@ -154,7 +159,8 @@ fn first_sentence(error: &Error) -> String {
     let told =
         lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let told: Vec<_> = told.filter(|line| !line.is_empty()).collect();
-    let sentence = told.join("; ");
+    // What is listed follows its colon.
+    let sentence = told.join("; ").replace(":; ", ": ");
     let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);
     format!("{sentence} (udpush --help tells more)")
 }
