@@ -6,7 +6,7 @@ mod events;
 mod live_page;
 mod old;
 mod push_js;
-mod relay;
+pub mod relay;
 mod webdriver;
 
 use std::fs;

@@ -226,7 +226,7 @@ fn wrong_usage_has_exit_status_2_and_one_line_that_names_the_flag_and_what_is_al
             &["--max-client", "5"],
             &["'--max-client'", "'--max-clients'"],
         ),
-        (&["listen"], &["'listen'", "udpush --help"]),
+        (&["lisen"], &["'lisen'", "udpush --help"]),
     ] {
         let directory = Directory::new();
         let (status, stdout, stderr) = outcome(&directory, udpush().args(flags));

@@ -9,6 +9,7 @@
 
 mod bench;
 mod browser;
+mod cli_listen;
 mod cli_tools;
 mod closing;
 mod command_line;

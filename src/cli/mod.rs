@@ -5,6 +5,7 @@ mod clients;
 mod disconnect;
 mod explain;
 mod history;
+mod listen;
 mod output;
 mod pairs;
 mod parse;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{clients, disconnect, explain, history, send, status};
+use super::{clients, disconnect, explain, history, listen, send, status};
 
 /// Exit status when all went well, but nobody was meant.
 const NOBODY: u8 = 3;
@@ -13,6 +13,7 @@ const NOBODY: u8 = 3;
 #[derive(Debug, Subcommand)]
 pub(super) enum Tool {
     Send(send::Send),
+    Listen(listen::Listen),
     Status(status::Status),
     Clients(clients::Clients),
     Disconnect(disconnect::Disconnect),
@@ -28,6 +29,7 @@ impl Tool {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         let outcome = match self {
             Tool::Send(send) => send.run(),
+            Tool::Listen(listen) => listen.run(),
             Tool::Status(status) => status.run(),
             Tool::Clients(clients) => clients.run(),
             Tool::Disconnect(disconnect) => disconnect.run(),
