@@ -10,6 +10,7 @@
 mod bench;
 mod browser;
 mod cli_listen;
+mod cli_manual;
 mod cli_tools;
 mod closing;
 mod command_line;

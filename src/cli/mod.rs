@@ -2,10 +2,12 @@
 
 mod amounts;
 mod clients;
+mod completions;
 mod disconnect;
 mod explain;
 mod history;
 mod listen;
+mod manual;
 mod output;
 mod pairs;
 mod parse;

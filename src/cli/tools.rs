@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{clients, disconnect, explain, history, listen, send, status};
+use super::{clients, completions, disconnect, explain, history, listen, manual, send, status};
 
 /// Exit status when all went well, but nobody was meant.
 const NOBODY: u8 = 3;
@@ -19,6 +19,8 @@ pub(super) enum Tool {
     Disconnect(disconnect::Disconnect),
     Explain(explain::Explain),
     History(history::History),
+    Completions(completions::Completions),
+    Man(manual::Man),
 }
 
 impl Tool {
@@ -35,6 +37,8 @@ impl Tool {
             Tool::Disconnect(disconnect) => disconnect.run(),
             Tool::Explain(explain) => explain.run(),
             Tool::History(history) => history.run(),
+            Tool::Completions(completions) => completions.run(),
+            Tool::Man(man) => man.run(),
         };
         match outcome {
             Ok(Reached::Somebody) | Err(Stop::Unread) => Ok(ExitCode::SUCCESS),
