@@ -34,5 +34,6 @@ mod scripts;
 mod slow_clients;
 mod soak;
 mod stop;
+mod trusted_clients;
 mod trusted_publish;
 mod trusted_status;

@@ -191,6 +191,14 @@ impl Registration {
         self.0.fields.find(name)
     }
 
+    /// Whether it has each field of the other one, with at least one of its values.
+    pub(crate) fn has_of_each(&self, wanted: &Registration) -> bool {
+        wanted.fields().all(|wanted| {
+            let field = self.field(wanted.name);
+            field.is_some_and(|field| wanted.values().any(|value| field.has(value)))
+        })
+    }
+
     /// How many values all fields have together; at most [`MAX_VALUES`].
     pub(crate) fn value_count(&self) -> usize {
         self.0.fields.value_count()

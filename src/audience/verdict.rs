@@ -1,9 +1,10 @@
 //! Who hears what: the routing rule, stated plainly for one client and one message.
 //!
 //! Pure. [`Routes`](crate::hub::routes::Routes) is the index that answers the same question for all
-//! clients at once; this is what it must agree with. Replaying from the ring and `explain` use it as
+//! clients at once; this is what it must agree with. Replaying from the ring and `/explain` use it as
 //! it stands.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::addressed::{Addressed, Values};
@@ -43,6 +44,24 @@ impl Rule {
                 self.judge(registration, |name| addressed.get(name))
             }
         }
+    }
+
+    /// Judges one message for many clients, and reads it once; the same as [`verdict`](Self::verdict)
+    /// for each.
+    pub(crate) fn verdicts<'a>(
+        &'a self,
+        registrations: impl Iterator<Item = &'a Registration> + Clone,
+        document: &str,
+    ) -> impl Iterator<Item = Verdict<'a>> {
+        let names: BTreeSet<&str> = match self {
+            Rule::Open => {
+                let fields = registrations.clone().flat_map(Registration::fields);
+                fields.map(|field| field.name).collect()
+            }
+            Rule::Closed(fields) => fields.iter().map(String::as_str).collect(),
+        };
+        let addressed = Addressed::read(document, self, |name| names.get(name).copied());
+        registrations.map(move |registration| self.judge(registration, |name| addressed.get(name)))
     }
 
     /// The rule itself; `values_of` tells what a message says in a field that addresses it.

@@ -1,7 +1,7 @@
 //! The blocking accept loop: a thread for each connection.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -119,7 +119,10 @@ impl Clients {
             None => Waker::new()?,
         };
         match listener.accept() {
-            Ok((stream, peer)) => Ok((self.mailbox(stream, waker), canonical(peer))),
+            Ok((stream, peer)) => {
+                let peer = canonical(peer);
+                Ok((self.mailbox(Wire::new(stream, peer), waker), peer))
+            }
             Err(error) => {
                 hand.waker = Some(waker);
                 Err(error)
@@ -127,9 +130,9 @@ impl Clients {
         }
     }
 
-    fn mailbox(&self, stream: TcpStream, waker: Waker) -> Arc<Mailbox> {
+    fn mailbox(&self, wire: Wire, waker: Waker) -> Arc<Mailbox> {
         let memory = Arc::clone(&self.memory);
-        Arc::new(Mailbox::new(Wire::new(stream), waker, self.limits, memory))
+        Arc::new(Mailbox::new(wire, waker, self.limits, memory))
     }
 
     fn start(self: &Arc<Self>, mailbox: &Arc<Mailbox>, peer: SocketAddr) -> io::Result<()> {

@@ -106,6 +106,7 @@ impl<'a> Session<'a> {
         let has_spoken = inbound.has_begun();
         if has_spoken {
             beat.heard(now);
+            mailbox.card().speaks(now);
         }
         Session {
             mailbox,
@@ -155,6 +156,9 @@ impl<'a> Session<'a> {
             let now = Instant::now();
             let is_full = matches!(progress, Progress::Stalled);
             self.beat.sent(is_full, relieved, now);
+            if relieved {
+                self.mailbox.card().speaks(now);
+            }
             self.heed_dismissal()?;
             let more_to_send = match progress {
                 Progress::Idle => self.replay()?,
@@ -195,6 +199,10 @@ impl<'a> Session<'a> {
             Some(Dismissal::Stop) => {
                 let close = Close::After(1001, "the server stops");
                 Err(Ending::new(close, "the server stops"))
+            }
+            Some(Dismissal::Operator) => {
+                let why = "disconnected by the operator";
+                Err(Ending::new(Close::Now(4403, why), why))
             }
             Some(Dismissal::Crowded) => {
                 let why = "dismissed: too many were connected without being clients";
@@ -248,7 +256,9 @@ impl<'a> Session<'a> {
     fn read(&mut self) -> Result<bool, Ending> {
         let heard = self.inbound.read(self.mailbox)?;
         if heard.anything {
-            self.beat.heard(Instant::now());
+            let now = Instant::now();
+            self.beat.heard(now);
+            self.mailbox.card().speaks(now);
         }
         for length in heard.binary {
             self.ignore(format_args!(

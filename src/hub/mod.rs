@@ -5,6 +5,7 @@
 //! are posted under the lock, every client sees that order. Publishers call [`Hub::publish`],
 //! clients' threads [`Hub::join`]; a client's [`Membership`] is its place in here.
 
+pub(crate) mod listing;
 pub(crate) mod membership;
 mod relief;
 pub(crate) mod ring;
@@ -99,6 +100,13 @@ impl Member {
     }
 }
 
+/// A client in no route.
+#[derive(Debug)]
+struct Replaying {
+    member: Member,
+    registration: Registration,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Hub {
@@ -114,7 +122,7 @@ struct State {
     ring: Ring,
     routes: Routes<Member>,
     /// Clients that are still being told what they missed: in no route until they have heard it.
-    replaying: HashMap<ClientId, Arc<Mailbox>>,
+    replaying: HashMap<ClientId, Replaying>,
     online: Online,
     relief: Relief,
     newest_client: u64,
@@ -282,6 +290,7 @@ impl Hub {
         let registration = self.find_room(wish.admitted.registration);
         let registration = registration.map_err(|_| Refusal::NoRoom)?;
         let told = registration.to_json();
+        mailbox.card().join();
         let mut state = self.lock();
         if state.stopping {
             return Err(Refusal::Stopping);
@@ -301,16 +310,20 @@ impl Hub {
         wish.encoding.append_hello(&mut answer, &hello);
         mailbox.post_alone(Parcel::alone(answer, Layout::Whole));
         let position;
+        let member = Member {
+            mailbox: Arc::clone(mailbox),
+            encoding: wish.encoding,
+        };
         (wish.admitted.registration, position) = if start == newest {
-            let member = Member {
-                mailbox: Arc::clone(mailbox),
-                encoding: wish.encoding,
-            };
             let shared = state.routes.join(client, &registration, member);
             (shared, Position::Live)
         } else {
-            state.replaying.insert(client, Arc::clone(mailbox));
-            (registration.clone(), Position::After(start))
+            let replaying = Replaying {
+                member,
+                registration: registration.clone(),
+            };
+            state.replaying.insert(client, replaying);
+            (registration, Position::After(start))
         };
         state.online.add(wish.encoding);
         let online = state.online();
@@ -331,12 +344,12 @@ impl Hub {
         let (live, replaying) = {
             let mut state = self.lock();
             state.stopping = true;
-            let replaying: Vec<_> = state.replaying.values().cloned().collect();
+            let replaying = state.replaying.values();
+            let replaying: Vec<_> = replaying.map(|client| client.member.clone()).collect();
             (state.routes.everyone(), replaying)
         };
-        let live = live.iter().map(|member| &member.mailbox);
-        for mailbox in live.chain(&replaying) {
-            mailbox.dismiss(Dismissal::Stop);
+        for member in live.iter().chain(&replaying) {
+            member.mailbox.dismiss(Dismissal::Stop);
         }
     }
 
@@ -360,8 +373,9 @@ impl State {
 
     /// Has clients go if too much waits in all mailboxes together.
     fn relieve(&mut self, memory: &Memory) {
-        let live = self.routes.members().map(|(_, member)| &member.mailbox);
-        let clients = live.chain(self.replaying.values());
+        let live = self.routes.members().map(|(_, member)| member);
+        let replaying = self.replaying.values().map(|client| &client.member);
+        let clients = live.chain(replaying).map(|member| &member.mailbox);
         self.relief.relieve(memory.in_use(), clients);
     }
 }

@@ -1,4 +1,4 @@
-//! Local time, as the log thread writes it in front of each line.
+//! Local time, as the log thread writes it in front of each line, and as answers tell it.
 
 use std::env::{self, VarError};
 
@@ -15,14 +15,15 @@ const FORMAT: StaticFormatDescription = format_description!(
 /// Knows the offset from UTC, and asks for it again with each minute that begins: summer time, a
 /// changed /etc/localtime.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     /// Since 1970; an offset changes with the beginning of one.
     minute: i64,
     offset: UtcOffset,
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
+    /// It knows no offset yet.
+    pub(crate) fn new() -> Self {
         Clock {
             minute: i64::MIN,
             offset: UtcOffset::UTC,
@@ -41,6 +42,15 @@ impl Clock {
         }
         // Fails only where writing does, and a vector takes all.
         let _ = moment.to_offset(self.offset).format_into(line, FORMAT);
+    }
+
+    /// A moment as local time.
+    pub(crate) fn tell(&mut self, moment: OffsetDateTime) -> String {
+        let mut told = Vec::with_capacity(32);
+        self.stamp(moment, &mut told);
+        told.pop();
+        // Digits and signs are text.
+        String::from_utf8(told).unwrap_or_default()
     }
 }
 

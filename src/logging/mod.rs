@@ -19,6 +19,7 @@ use log::{Level, LevelFilter};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 use time::OffsetDateTime;
 
+pub(crate) use clock::Clock;
 use lines::Lines;
 pub(crate) use rate::{Kind, admit};
 use thread::LogThread;
@@ -149,10 +150,7 @@ fn line_format() -> Config {
 
 /// A moment as the log writes it: RFC 3339, local, with milliseconds.
 pub(crate) fn local_time(moment: OffsetDateTime) -> String {
-    let mut text = Vec::new();
-    clock::Clock::new().stamp(moment, &mut text);
-    // Digits, letters and signs, and the space that a line goes on behind.
-    String::from_utf8_lossy(text.trim_ascii_end()).into_owned()
+    Clock::new().tell(moment)
 }
 
 /// Joins the many small writes that make a line, and sends it on whole.

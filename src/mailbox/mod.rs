@@ -18,6 +18,7 @@
 //! The socket and the waker live as long as the mailbox: nobody who holds one can reach a
 //! descriptor that has become another's.
 
+pub(crate) mod card;
 pub(crate) mod encoding;
 pub(crate) mod events;
 pub(crate) mod frames;
@@ -32,6 +33,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use crossbeam_channel::{Sender, unbounded};
 
 use crate::os::Waker;
+use card::Card;
 use outlet::Outlet;
 use parcel::{Memory, Parcel};
 use wire::Wire;
@@ -69,9 +71,11 @@ pub(crate) enum Dismissal {
     TooSlow = 1,
     /// The server stops.
     Stop = 2,
+    /// The operator wants it gone, and not back: so it is told, even when the server stops.
+    Operator = 3,
     /// It is the oldest of too many that are no members of the hub: it is to go at once, without
     /// another byte.
-    Crowded = 3,
+    Crowded = 4,
 }
 
 /// How far the owner's delivery came.
@@ -94,6 +98,7 @@ pub(crate) enum Progress {
 pub(crate) struct Mailbox<S = Wire> {
     posts: Sender<Arc<Parcel>>,
     waiting: Waiting,
+    card: Card,
     closing: AtomicBool,
     dismissal: AtomicU8,
     limits: Limits,
@@ -149,6 +154,7 @@ impl<S: Outflow> Mailbox<S> {
         Mailbox {
             posts: sender,
             waiting: Waiting::default(),
+            card: Card::default(),
             closing: AtomicBool::new(false),
             dismissal: AtomicU8::new(0),
             limits,
@@ -172,6 +178,11 @@ impl<S: Outflow> Mailbox<S> {
     /// Messages and bytes that wait now.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         self.waiting.get()
+    }
+
+    /// What is told of the client.
+    pub(crate) fn card(&self) -> &Card {
+        &self.card
     }
 
     /// Adds a parcel to the queue. Delivering is a step of its own: [`deliver`](Self::deliver).
@@ -289,10 +300,14 @@ impl<S: Outflow> Mailbox<S> {
 
     /// Asks the owner to end this client. A more urgent reason takes the place of the one before: no
     /// reason, whoever acted on it or not, makes a client deaf to the next.
-    pub(crate) fn dismiss(&self, why: Dismissal) {
-        if self.dismissal.fetch_max(why as u8, Ordering::AcqRel) < why as u8 {
+    ///
+    /// Returns whether there was no reason as urgent before.
+    pub(crate) fn dismiss(&self, why: Dismissal) -> bool {
+        let is_new = self.dismissal.fetch_max(why as u8, Ordering::AcqRel) < why as u8;
+        if is_new {
             self.waker.wake();
         }
+        is_new
     }
 
     /// Why the client is to be ended, if it is.
@@ -300,7 +315,8 @@ impl<S: Outflow> Mailbox<S> {
         match self.dismissal.load(Ordering::Acquire) {
             1 => Some(Dismissal::TooSlow),
             2 => Some(Dismissal::Stop),
-            3 => Some(Dismissal::Crowded),
+            3 => Some(Dismissal::Operator),
+            4 => Some(Dismissal::Crowded),
             _ => None,
         }
     }
@@ -337,9 +353,10 @@ impl<S: Outflow> Mailbox<S> {
         let (wanted, sent) = outlet.send_to(&self.wire);
         match sent {
             Ok(sent) => {
-                let (messages, last) = outlet.settle(sent);
-                self.waiting.subtract(messages, sent);
-                if last {
+                let settled = outlet.settle(sent);
+                self.waiting.subtract(settled.parts, sent);
+                self.card.count(settled.messages, sent);
+                if settled.last {
                     Sent::Last
                 } else if sent == wanted && emptied {
                     // Whatever was posted since the channel was seen empty has a poster behind it
@@ -366,7 +383,8 @@ impl Mailbox {
             messages: 10_000,
             bytes: 1 << 30,
         };
-        let (wire, waker) = (Wire::new(connection), Waker::new().unwrap());
+        let peer = connection.peer_addr().unwrap();
+        let (wire, waker) = (Wire::new(connection, peer), Waker::new().unwrap());
         Arc::new(Mailbox::new(wire, waker, limits, Arc::default()))
     }
 }

@@ -32,6 +32,17 @@ pub(super) struct Outlet {
     pub(super) accounted: usize,
 }
 
+/// What left with one send.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// What ended, as it counts for the queue: messages, control frames and answers.
+    pub(super) parts: usize,
+    /// Messages that ended.
+    pub(super) messages: usize,
+    /// The last parcel is out.
+    pub(super) last: bool,
+}
+
 /// Parcels that are out of the channel, in order. Whoever keeps up has one at a time, for which no
 /// memory beyond the mailbox is touched: with a thousand clients that saves a fifth of what udpush
 /// itself spends on a delivery.
@@ -97,24 +108,23 @@ impl Outlet {
         (wanted, socket.send_now(&parts[..count]))
     }
 
-    /// Takes `sent` bytes off the front of the queue: how many messages these ended, and whether
-    /// the last parcel is out.
-    pub(super) fn settle(&mut self, sent: usize) -> (usize, bool) {
-        let mut messages = 0;
-        let mut last = false;
+    /// Takes `sent` bytes off the front of the queue.
+    pub(super) fn settle(&mut self, sent: usize) -> Settled {
+        let mut settled = Settled::default();
         self.sent += sent;
         while let Some(parcel) = &self.unsent.first {
             let end = self.cut.unwrap_or(parcel.bytes().len());
             if self.sent < end {
                 break;
             }
-            messages += parcel.message_count();
-            last = parcel.is_last();
+            settled.parts += parcel.message_count();
+            settled.messages += parcel.pushed_count();
+            settled.last = parcel.is_last();
             self.sent -= end;
             self.cut = None;
             self.unsent.pop();
         }
-        (messages, last)
+        settled
     }
 
     /// Drops what waits, and says how many messages and bytes that was.

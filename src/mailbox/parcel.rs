@@ -48,6 +48,7 @@ const OVERHEAD: usize = size_of::<Parcel>() + 2 * size_of::<usize>() + 2 * 16;
 #[derive(Debug)]
 pub(crate) struct Parcel {
     bytes: Vec<u8>,
+    /// None in what is for one client alone.
     messages: u32,
     layout: Layout,
     last: bool,
@@ -76,7 +77,7 @@ impl Parcel {
     pub(crate) fn alone(bytes: Vec<u8>, layout: Layout) -> Self {
         Parcel {
             bytes,
-            messages: 1,
+            messages: 0,
             layout,
             last: false,
             memory: None,
@@ -109,6 +110,11 @@ impl Parcel {
 
     /// Messages in it; control frames and answers count as one.
     pub(crate) fn message_count(&self) -> usize {
+        self.messages.max(1) as usize
+    }
+
+    /// Messages that were pushed in it.
+    pub(crate) fn pushed_count(&self) -> usize {
         self.messages as usize
     }
 

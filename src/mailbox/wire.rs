@@ -3,7 +3,7 @@
 //! The thread that owns the client reads; whoever delivers writes, under the outlet's mutex.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Outflow;
@@ -11,12 +11,20 @@ use crate::os::{self, Outgoing};
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Wire(TcpStream);
+pub(crate) struct Wire {
+    stream: TcpStream,
+    peer: SocketAddr,
+}
 
 impl Wire {
-    /// Over a connection that was accepted.
-    pub(crate) fn new(connection: TcpStream) -> Self {
-        Wire(connection)
+    /// Over a connection that was accepted from there.
+    pub(crate) fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+        Wire { stream, peer }
+    }
+
+    /// Who is at the other end, even if it is gone.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     /// Takes what has arrived, at most a buffer full, and says how many bytes that were; 0 at the
@@ -25,7 +33,7 @@ impl Wire {
     /// # Errors
     /// `WouldBlock` when nothing has arrived; every other error is final.
     pub(crate) fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        os::receive_now(&self.0, buffer)
+        os::receive_now(&self.stream, buffer)
     }
 
     /// Ends the stream to the client; what it sends can still be received.
@@ -33,24 +41,24 @@ impl Wire {
     /// # Errors
     /// When the connection is gone.
     pub(crate) fn shut_down(&self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// How much of what was sent has left, and was acknowledged.
     pub(crate) fn outgoing(&self) -> Outgoing {
-        os::outgoing(&self.0)
+        os::outgoing(&self.stream)
     }
 }
 
 impl Outflow for Wire {
     fn send_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        os::send_now(&self.0, parts)
+        os::send_now(&self.stream, parts)
     }
 }
 
 /// For waiting until it can be read or written.
 impl AsFd for Wire {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.stream.as_fd()
     }
 }

@@ -156,6 +156,8 @@ pub(crate) struct Outgoing {
     pub(crate) acknowledged: u64,
     /// So many the peer's system has no room for, or the network.
     pub(crate) unsent: u32,
+    /// So long ago the peer's system last acknowledged anything.
+    pub(crate) silence: Duration,
 }
 
 /// How far the bytes have come that this socket took; nowhere, if the kernel cannot tell.
@@ -171,6 +173,7 @@ pub(crate) fn outgoing(socket: &TcpStream) -> Outgoing {
     Outgoing {
         acknowledged: u64::from_ne_bytes(acknowledged),
         unsent: info[36],
+        silence: Duration::from_millis(info[14].into()),
     }
 }
 

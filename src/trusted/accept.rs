@@ -34,7 +34,7 @@ impl Guest for Caller {
         let end = match why {
             // What was read is still answered.
             Dismissal::Stop => Shutdown::Read,
-            Dismissal::TooSlow | Dismissal::Crowded => Shutdown::Both,
+            Dismissal::TooSlow | Dismissal::Operator | Dismissal::Crowded => Shutdown::Both,
         };
         // One that is gone needs no telling.
         let _ = self.stream.shutdown(end);

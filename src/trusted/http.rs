@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::request::{self, Fault, Request};
-use super::{Trusted, guard, metrics, publish, receipt, status};
+use super::{Trusted, clients, explain, guard, metrics, publish, receipt, status};
 use crate::http::Answer;
 
 /// How long a stream may say nothing before an empty word shows that it is still there.
@@ -17,7 +17,6 @@ pub(super) enum Reply {
     /// At once.
     Whole(Answer),
     /// Bit by bit, as long as there is something.
-    #[expect(dead_code, reason = "for the live streams that are still to come")]
     Stream(Stream),
 }
 
@@ -90,6 +89,11 @@ fn answer(request: &Request, trusted: &Trusted, connection: &Connection<'_>) -> 
         ("GET" | "HEAD", "/status") => status::answer(trusted).into(),
         ("GET" | "HEAD", "/metrics") => metrics::answer(trusted).into(),
         (_, "/status" | "/metrics") => not_allowed("GET, HEAD").into(),
+        (_, "/clients") => clients::answer_all(request, trusted),
+        (_, "/explain") => explain::answer(request, trusted).into(),
+        (_, path) if let Some(number) = path.strip_prefix("/clients/") => {
+            clients::answer_one(request, number, trusted).into()
+        }
         _ => match trusted.dashboard.answer(path, &request.head) {
             Some(answer) => answer.into(),
             None => receipt::refusal("404 Not Found", "there is nothing here").into(),

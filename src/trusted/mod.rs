@@ -6,9 +6,11 @@
 //! accept → connection → lines, or http → publish and the others.
 
 pub(crate) mod accept;
+mod clients;
 pub(crate) mod connection;
 pub(crate) mod dashboard;
 mod door;
+mod explain;
 mod guard;
 mod http;
 mod lines;

@@ -1,12 +1,13 @@
 //! push.js in pages of other origins, and in all that may happen to a page.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::json;
 
 use super::relay::Relay;
 use super::webdriver::Browser;
-use crate::common::{Directory, Server, eventually};
+use crate::common::{Directory, Ending, Server, eventually};
 
 /// A page of its own origin that includes push.js from `server`; what is remembered for it is
 /// remembered for its path.
@@ -273,6 +274,29 @@ fn nothing_wakes_a_link_that_is_closed() {
     settle(&browser);
     let outcome = browser.run("return [link.state, sockets, events]", &[]);
     let closed = json!({"code": 1000, "reason": "closed by the page", "final": true});
+    assert_eq!(outcome, json!(["closed", 1, [closed]]));
+}
+
+#[test]
+fn a_page_that_was_sent_away_does_not_come_back() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    let script = "const events = [];
+        const link = udpush(server, {user: 'u7'});
+        link.addEventListener('closed', ({ detail }) => events.push(detail));";
+    browser.open(&Page::new(server.clients, script).url());
+    browser.wait_until("link.state === 'open'");
+    let url = format!("http://{}/clients?user=u7", server.publishers);
+    let output = Ending::start(Command::new("curl").args(["-s", "-X", "DELETE", &url])).output();
+    assert_eq!(output.stdout, b"{\"closed\":1}\n");
+    browser.wait_until("link.state === 'closed'");
+    browser.run("dispatchEvent(new Event('online'))", &[]);
+    settle(&browser);
+    let outcome = browser.run("return [link.state, sockets, events]", &[]);
+    let why = "disconnected by the operator";
+    let closed = json!({"code": 4403, "reason": why, "final": true});
     assert_eq!(outcome, json!(["closed", 1, [closed]]));
 }
 

@@ -126,7 +126,12 @@ impl Membership {
                 shared = state.routes.register(self.client, &registration);
                 state.ring.newest()
             }
-            Position::After(id) => id,
+            Position::After(id) => {
+                if let Some(replaying) = state.replaying.get_mut(&self.client) {
+                    replaying.registration = registration;
+                }
+                id
+            }
         };
         let heartbeat = self.hub.settings.heartbeat;
         let hello = Hello::new(self.client, id, None, heartbeat, &told);

@@ -19,6 +19,11 @@ impl<M> Roster<M> {
         &self.members
     }
 
+    /// Whose places they are.
+    pub(super) fn clients(&self) -> &[ClientId] {
+        &self.clients
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (ClientId, &M)> {
         self.clients.iter().copied().zip(self.members())
     }

@@ -31,7 +31,6 @@ use std::sync::Arc;
 use crate::audience::addressed::{Addressed, Values};
 use crate::audience::registration::Registration;
 use crate::audience::rule::Rule;
-use crate::audience::verdict::Verdict;
 use crate::message::id::ClientId;
 pub(crate) use audience::Audience;
 use audience::Roster;
@@ -309,11 +308,22 @@ impl<M: Clone> Routes<M> {
         self.everyone.iter()
     }
 
+    /// The numbers of all clients, in no order.
+    pub(crate) fn clients(&self) -> &[ClientId] {
+        self.everyone.clients()
+    }
+
+    /// What is kept for a client that is in, and what it registered.
+    pub(crate) fn look_up(&self, client: ClientId) -> Option<(&M, &Registration)> {
+        let seat = self.clients.get(&client)?;
+        let member = &self.everyone.members()[seat.in_everyone];
+        Some((member, &self.groups[seat.group].registration))
+    }
+
     #[cfg(test)]
     /// What a client that is in has registered.
     pub(crate) fn registration(&self, client: ClientId) -> Option<&Registration> {
-        let seat = self.clients.get(&client)?;
-        Some(&self.groups[seat.group].registration)
+        self.look_up(client).map(|(_, registration)| registration)
     }
 
     /// All clients, whatever they registered.
@@ -336,19 +346,38 @@ impl<M: Clone> Routes<M> {
         for (fields, set) in &self.sets {
             let all_registered = || addressed.keys().all(|field| fields.contains(&field));
             if matches!(self.rule, Rule::Open) || all_registered() {
-                self.search(fields, set, &addressed, &mut audience);
+                let found = |roster: &Roster<M>| audience.push(roster);
+                self.search(fields, set, &addressed, found);
             }
         }
         audience
     }
 
-    /// Adds the clients of one set that hear a message.
+    /// The clients that registered each of so many fields with one of the values that `wanted`, a
+    /// JSON object of texts and arrays of texts, has there; in no order.
+    pub(crate) fn registered(&self, wanted: &str, fields: usize) -> Vec<ClientId> {
+        let addressed = self.addressed(wanted);
+        let mut clients = Vec::new();
+        if addressed.keys().count() < fields {
+            // Nobody registered one of them.
+            return clients;
+        }
+        for (fields, set) in &self.sets {
+            if addressed.keys().all(|field| fields.contains(&field)) {
+                let found = |roster: &Roster<M>| clients.extend_from_slice(roster.clients());
+                self.search(fields, set, &addressed, found);
+            }
+        }
+        clients
+    }
+
+    /// Finds the lists of those clients of one set that hear a message.
     fn search(
         &self,
         fields: &[FieldId],
         set: &Set<M>,
         addressed: &Addressed<'_, FieldId>,
-        audience: &mut Audience<M>,
+        mut found_list: impl FnMut(&Roster<M>),
     ) {
         let mut shortest: Option<(usize, &Values<'_>, Found<'_>)> = None;
         for (position, field) in fields.iter().enumerate() {
@@ -363,7 +392,7 @@ impl<M: Clone> Routes<M> {
             }
         }
         let Some((looked_up, values, found)) = shortest else {
-            audience.push(&set.roster);
+            found_list(&set.roster);
             return;
         };
         set.candidates(looked_up, values, found, &self.groups, |candidate| {
@@ -377,32 +406,9 @@ impl<M: Clone> Routes<M> {
                         .is_none_or(|values| values.meet(registered))
             });
             if hears {
-                audience.push(&group.roster);
+                found_list(&group.roster);
             }
         });
-    }
-
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "asked by the trusted side, once it is there")
-    )]
-    /// Says of each client, in no order, whether it hears a message or what speaks against it; the
-    /// same as [`audience`](Self::audience), found without the index.
-    pub(crate) fn explain(&self, document: &str) -> impl Iterator<Item = (ClientId, Verdict<'_>)> {
-        let addressed = self.addressed(document);
-        let values_of = |name: &str| addressed.get(self.fields.get(name)?.field);
-        let verdicts: Vec<_> = self
-            .groups
-            .iter()
-            .flat_map(|group| {
-                let verdict = self.rule.judge(&group.registration, values_of);
-                group
-                    .roster
-                    .iter()
-                    .map(move |(client, _)| (client, verdict))
-            })
-            .collect();
-        verdicts.into_iter()
     }
 
     fn addressed<'a>(&self, document: &'a str) -> Addressed<'a, FieldId> {

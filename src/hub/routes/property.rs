@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::audience::registration::{Names, budget::Budget};
+use crate::audience::verdict::Verdict;
 
 /// Messages, each judged for all clients of the moment.
 const MESSAGES: usize = 100_000;
@@ -328,20 +329,36 @@ fn run_world(seed: u64) -> usize {
 
         let mut explained = 0;
         let judge_one_by_one = random.one_in(4);
-        for (client, verdict) in routes.explain(&document) {
-            let is_expected = expected.contains(&client.0);
+        let registrations: Vec<_> = known
+            .keys()
+            .map(|client| routes.registration(ClientId(*client)).unwrap())
+            .collect();
+        let verdicts = rule.verdicts(registrations.iter().copied(), &document);
+        for ((client, registration), verdict) in known.keys().zip(&registrations).zip(verdicts) {
+            let is_expected = expected.contains(client);
             assert_eq!(
                 verdict == Verdict::Hears,
                 is_expected,
                 "{document} for {client}: {verdict}"
             );
             if judge_one_by_one {
-                let registration = routes.registration(client).unwrap();
                 assert_eq!(rule.verdict(registration, &document), verdict);
             }
             explained += 1;
         }
         assert_eq!(explained, known.len());
+
+        let (query, _) = random.query();
+        let wanted = Registration::from_query(&query, &Rule::Open).unwrap();
+        if !wanted.is_empty() {
+            let has = |registration: &&Registration| registration.has_of_each(&wanted);
+            let clients = known.keys().zip(&registrations);
+            let expected = clients.filter(|(_, registration)| has(registration));
+            let expected: Vec<_> = expected.map(|(client, _)| ClientId(*client)).collect();
+            let mut found = routes.registered(wanted.to_json().get(), wanted.fields().len());
+            found.sort_unstable();
+            assert_eq!(found, expected, "{wanted} of {known:?}");
+        }
 
         if random.one_in(8) {
             held.push((audience, expected));

@@ -343,45 +343,6 @@ fn an_audience_can_be_taken_in_ranges() {
 }
 
 #[test]
-fn explain_names_the_field_that_contradicts() {
-    let explained = |rule, document| {
-        let routes = routes(rule, &SCHOOLS);
-        let mut verdicts: Vec<_> = routes
-            .explain(document)
-            .map(|(client, verdict)| (client.0, verdict.to_string()))
-            .collect();
-        verdicts.sort_unstable();
-        verdicts
-            .into_iter()
-            .map(|(_, verdict)| verdict)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        explained(Rule::Open, r#"{"school_id":2,"school_class_id":1}"#),
-        [
-            "hears it",
-            r#"registered "school_class_id" with other values"#,
-            r#"registered "school_id" with other values"#,
-            "hears it",
-            "hears it",
-        ]
-    );
-    assert_eq!(
-        explained(
-            closed(&["school_class_id", "school_id"]),
-            r#"{"school_id":2,"school_class_id":1}"#
-        ),
-        [
-            "hears it",
-            r#"registered "school_class_id" with other values"#,
-            r#"registered "school_id" with other values"#,
-            r#"did not register "school_class_id""#,
-            r#"did not register "school_class_id""#,
-        ]
-    );
-}
-
-#[test]
 fn a_crowd_that_has_left_leaves_no_memory_behind() {
     let mut routes = routes(Rule::Open, &[r#"{"user":["all","stays"]}"#]);
     for client in 2..2000 {
