@@ -12,6 +12,7 @@ mod browser;
 mod cli_listen;
 mod cli_manual;
 mod cli_tools;
+mod cli_trusted;
 mod closing;
 mod command_line;
 mod common;

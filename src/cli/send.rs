@@ -21,6 +21,7 @@ Examples:
       a datagram, as nc sends it: nobody tells what came of it
 
 On a terminal: 42 clients hear it (k3f9x0ab-42). In a pipe, for each document: id, tab, clients.
+Of several documents, those that are empty are left out: they are no messages.
 Exit status: 0 somebody hears it, 3 nobody does, 1 refused or not reached, 2 wrong usage.";
 
 /// Push JSON, and say how many hear it
