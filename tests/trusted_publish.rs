@@ -112,7 +112,7 @@ fn large_documents_come_in_by_either_way_and_with_chunks_and_expectations() {
 
 #[test]
 fn each_line_is_answered_in_order_and_a_fault_ends_with_its_line() {
-    let server = Server::start(&[]);
+    let mut server = Server::start(&[]);
     let mut client = server.connect();
     let input = "{\"a\":1}\n{\"b\":}\n\nnull\n{\"c\":\n2}\n";
     let answers = objects(&lines(&server, input.as_bytes()));
@@ -127,6 +127,16 @@ fn each_line_is_answered_in_order_and_a_fault_ends_with_its_line() {
     assert_eq!([client.text(), client.text()], ["{\"a\":1}", "{\"c\":\n2}"]);
     let neither = lines(&server, b"hello\n{\"a\":1}\n");
     assert_eq!(neither, ["udpush: this port takes JSON documents, or HTTP"]);
+    for (what, why) in [
+        (
+            " refused document from ",
+            ": not JSON at byte 6: expected value",
+        ),
+        (" refused publisher ", ": neither JSON nor HTTP"),
+    ] {
+        let line = server.wait_for_line(what);
+        assert!(line.ends_with(why), "{line}");
+    }
 }
 
 #[test]

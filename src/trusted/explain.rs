@@ -3,9 +3,10 @@
 
 use serde::Serialize;
 
+use super::Trusted;
 use super::http::not_allowed;
+use super::receipt::{self, Refused};
 use super::request::Request;
-use super::{Trusted, receipt};
 use crate::audience::registration::Registration;
 use crate::audience::verdict::Verdict;
 use crate::http::Answer;
@@ -42,11 +43,11 @@ pub(super) fn answer(request: &Request, trusted: &Trusted) -> Answer {
     if request.head.method != "POST" {
         return not_allowed("POST");
     }
-    let refused = |status, reply| Answer::json(status, reply);
+    let refused = |status, fault: Refused| Answer::json(status, fault.json());
     let mut places = Vec::new();
     let empty = match message::split(&request.body, &mut places) {
         Ok(empty) => empty,
-        Err(refusal) => return refused("400 Bad Request", receipt::fault(&refusal, 0)),
+        Err(refusal) => return refused("400 Bad Request", refusal.into()),
     };
     if places.len() + empty > 1 {
         let sentence = "one document at a time is explained";
@@ -57,8 +58,8 @@ pub(super) fn answer(request: &Request, trusted: &Trusted) -> Answer {
     };
     if place.len() > trusted.max_message {
         let sentence = format!("a document has at most {} bytes", trusted.max_message);
-        let reply = receipt::refused(&sentence, Some(place.start + 1));
-        return refused("413 Content Too Large", reply);
+        let fault = Refused::new(sentence, Some(place.start + 1));
+        return refused("413 Content Too Large", fault);
     }
     // What was found to be JSON is text.
     let document = str::from_utf8(&request.body[place]).unwrap_or_default();

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use log::Level;
 
+use super::Trusted;
 use super::connection::{Connection, PATIENCE};
-use super::{Trusted, receipt};
+use super::receipt::{self, Refused};
 use crate::hub::Receipt;
 use crate::intake::submissions::Stopping;
 use crate::logging::{Kind, logged};
@@ -61,7 +62,7 @@ enum Reply {
     /// What becomes of the next document.
     Receipt,
     Empty,
-    Refused(String),
+    Refused(Refused),
 }
 
 impl Batch {
@@ -78,10 +79,10 @@ impl Batch {
                     Reply::Receipt
                 }
                 Found::Empty => Reply::Empty,
-                Found::Refused(refusal) => Reply::Refused(receipt::fault(&refusal, 0)),
+                Found::Refused(refusal) => Reply::Refused(refusal.into()),
                 Found::TooLong => {
                     let sentence = format!("a document has at most {max_message} bytes");
-                    Reply::Refused(receipt::refused(&sentence, None))
+                    Reply::Refused(Refused::new(sentence, None))
                 }
             };
             batch.replies.push(reply);
@@ -103,20 +104,21 @@ impl Batch {
             match reply {
                 Reply::Receipt => match next.next() {
                     Some(published) => receipt::published(published, &mut text),
-                    None => text.push_str(&receipt::refused("the server stops", None)),
+                    None => text.push_str(&receipt::refused("the server stops")),
                 },
                 Reply::Empty => {
                     empty += 1;
                     text.push_str(receipt::EMPTY);
                 }
-                Reply::Refused(reply) => {
+                Reply::Refused(refused) => {
                     trusted.tally.refused_document();
                     logged!(
                         Level::Warn,
                         Kind::Refused,
-                        "refused document from {peer}: {reply}"
+                        "refused document from {peer}: {}",
+                        refused.sentence
                     );
-                    text.push_str(&reply);
+                    text.push_str(&refused.json());
                 }
             }
             text.push('\n');

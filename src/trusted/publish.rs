@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use log::Level;
 
+use super::Trusted;
+use super::receipt::{self, Refused};
 use super::request::Request;
-use super::{Trusted, receipt};
 use crate::http::Answer;
 use crate::logging::{Kind, logged};
 use crate::message::{self, Document};
@@ -30,10 +31,7 @@ pub(super) fn answer(request: &Request, trusted: &Trusted, peer: SocketAddr) -> 
         None => publish(&request.body, trusted, peer),
         Some(key) if key.is_empty() || key.len() > MAX_KEY => Answer::json(
             "400 Bad Request",
-            receipt::refused(
-                &format!("an Idempotency-Key has 1 to {MAX_KEY} bytes"),
-                None,
-            ),
+            receipt::refused(&format!("an Idempotency-Key has 1 to {MAX_KEY} bytes")),
         ),
         Some(key) => {
             let answered = &trusted.answered;
@@ -44,26 +42,27 @@ pub(super) fn answer(request: &Request, trusted: &Trusted, peer: SocketAddr) -> 
 
 fn publish(body: &[u8], trusted: &Trusted, peer: SocketAddr) -> Answer {
     let mut places = Vec::new();
-    let refused = |status, reply: String| {
+    let refused = |status, refused: Refused| {
         trusted.tally.refused_document();
         logged!(
             Level::Warn,
             Kind::Refused,
-            "refused document from {peer}: {reply}"
+            "refused document from {peer}: {}",
+            refused.sentence
         );
-        Answer::json(status, reply)
+        Answer::json(status, refused.json())
     };
     let empty = match message::split(body, &mut places) {
         Ok(empty) => empty,
-        Err(refusal) => return refused("400 Bad Request", receipt::fault(&refusal, 0)),
+        Err(refusal) => return refused("400 Bad Request", refusal.into()),
     };
     if let Some(place) = places
         .iter()
         .find(|place| place.len() > trusted.max_message)
     {
         let sentence = format!("a document has at most {} bytes", trusted.max_message);
-        let reply = receipt::refused(&sentence, Some(place.start + 1));
-        return refused("413 Content Too Large", reply);
+        let fault = Refused::new(sentence, Some(place.start + 1));
+        return refused("413 Content Too Large", fault);
     }
     trusted.tally.dropped_empty(empty as u64);
     if places.is_empty() {
@@ -74,7 +73,7 @@ fn publish(body: &[u8], trusted: &Trusted, peer: SocketAddr) -> Answer {
         Document::new(Bytes::copy_from_slice(&body[place]))
     });
     let Ok(receipts) = trusted.desk.submit(documents.collect(), peer) else {
-        let reply = receipt::refused("the server stops", None);
+        let reply = receipt::refused("the server stops");
         return Answer::json("503 Service Unavailable", reply).header("Retry-After", "5");
     };
     let mut json = String::with_capacity(64 * receipts.len());

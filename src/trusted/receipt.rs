@@ -20,30 +20,43 @@ pub(super) const EMPTY: &str = r#"{"ok":true,"clients":0,"empty":true}"#;
 
 /// It was not published.
 #[derive(Debug, Serialize)]
-struct Refused<'a> {
+pub(super) struct Refused {
     ok: bool,
-    error: &'a str,
+    /// Why: for the log, too.
+    #[serde(rename = "error")]
+    pub(super) sentence: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     byte: Option<usize>,
 }
 
-/// Why something was refused, and at which byte, counted from 1, if it is at one.
-pub(super) fn refused(error: &str, byte: Option<usize>) -> String {
-    let refused = Refused {
-        ok: false,
-        error,
-        byte,
-    };
-    // Texts and numbers always have a JSON form.
-    serde_json::to_string(&refused).unwrap_or_default()
+impl Refused {
+    /// Why, and at which byte, counted from 1, if it is at one.
+    pub(super) fn new(sentence: String, byte: Option<usize>) -> Self {
+        Refused {
+            ok: false,
+            sentence,
+            byte,
+        }
+    }
+
+    pub(super) fn json(&self) -> String {
+        // Texts and numbers always have a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Refused::new(refusal.to_string(), Some(refusal.byte()))
+    }
+}
+
+/// Why something was refused.
+pub(super) fn refused(error: &str) -> String {
+    Refused::new(error.to_owned(), None).json()
 }
 
 /// An answer by HTTP that says what is wrong.
 pub(super) fn refusal(status: &'static str, error: &str) -> Answer {
-    Answer::json(status, refused(error, None))
-}
-
-/// A fault in a document that begins behind so many bytes.
-pub(super) fn fault(refusal: &Refusal, before: usize) -> String {
-    refused(&refusal.to_string(), Some(before + refusal.byte()))
+    Answer::json(status, refused(error))
 }
