@@ -4,14 +4,19 @@ use serde_json::json;
 
 use super::IS_OPEN;
 use super::webdriver::Browser;
-use crate::common::Server;
+use crate::common::{Client, Server};
 
-/// Types a document into the dashboard's box, pushes it, and waits for its answer.
-fn push(browser: &Browser, document: &str) {
+/// Types a document into the dashboard's box.
+fn type_in(browser: &Browser, document: &str) {
     let script = "const box = document.getElementById('document'); box.value = arguments[0]; \
-                  box.dispatchEvent(new Event('input', { bubbles: true })); \
-                  document.getElementById('send').click()";
+                  box.dispatchEvent(new Event('input', { bubbles: true }))";
     browser.run(script, &[json!(document)]);
+}
+
+/// And pushes it.
+fn push(browser: &Browser, document: &str) {
+    type_in(browser, document);
+    browser.run("document.getElementById('send').click()", &[]);
 }
 
 #[test]
@@ -53,4 +58,34 @@ fn the_dashboard_speaks_chinese_to_who_asks_for_it() {
         );
         assert_eq!(found, json!([heading, locale]), "{language}");
     }
+}
+
+#[test]
+fn the_dashboard_tells_who_hears_a_document_and_sends_a_client_away() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    let mut first = Client::connect(server.clients, "/?user=u7");
+    let _second = Client::connect(server.clients, "/?user=u8");
+    browser.open(&format!("http://{}/", server.publishers));
+    browser.wait_until("document.querySelectorAll('#rows tr').length === 2");
+    type_in(&browser, r#"{"user":"u7"}"#);
+    let verdict = "document.getElementById('verdict').textContent";
+    browser.wait_until(&format!("{verdict}.startsWith('1 client hears it')"));
+    browser.run(
+        "document.getElementById('search').value = 'user=u7'; \
+         document.getElementById('search').dispatchEvent(new Event('input'))",
+        &[],
+    );
+    browser.wait_until("document.querySelectorAll('#rows tr').length === 1");
+    browser.run(
+        "document.querySelector('#rows button').click(); \
+         document.getElementById('yes').click()",
+        &[],
+    );
+    assert_eq!(first.close_code(), 4403);
+    browser.wait_until(
+        "document.getElementById('clients-said').textContent === 'Client 1 is disconnected.'",
+    );
 }
