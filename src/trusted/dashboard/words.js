@@ -212,7 +212,8 @@ const unit = (value, name) =>
   new Intl.NumberFormat(locale, {
     style: "unit",
     unit: name,
-    unitDisplay: name.endsWith("byte") ? "short" : "narrow",
+    // "0 bytes", "2.2 kB", "5s".
+    unitDisplay: name === "byte" ? "long" : name.endsWith("byte") ? "short" : "narrow",
     maximumFractionDigits: value < 10 && name.length > 6 ? 1 : 0,
   }).format(value);
 
