@@ -270,3 +270,33 @@ fn a_thousand_idle_and_a_thousand_slow_connections_keep_nobody_from_publishing()
     assert_eq!(client.text(), "1");
     assert_eq!(objects(&lines(&server, b"2\n"))[0]["clients"], 1);
 }
+
+#[test]
+fn a_large_document_reaches_all_though_one_of_them_is_stuck() {
+    let server = Server::start(&["--heartbeat", "3600"]);
+    let _stuck = Listener::connect_narrow(server.clients);
+    let mut clients: Vec<_> = (0..99).map(|_| Listener::connect(server.clients)).collect();
+    let document = format!("\"{}\"", "x".repeat(60_000));
+    // More than the kernel holds for the one that does not read.
+    for _ in 0..10 {
+        let answers = objects(&lines(&server, document.as_bytes()));
+        assert_eq!(answers[0]["clients"], 100);
+        for client in &mut clients {
+            client.expect(&frames([&document]));
+        }
+    }
+}
+
+#[test]
+fn a_stop_answers_whoever_waits_and_takes_nothing_more() {
+    let mut server = Server::start(&[]);
+    let mut stream = TcpStream::connect(server.publishers).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"1\n").unwrap();
+    let mut reply = [0; 200];
+    assert!(stream.read(&mut reply).unwrap() > 0);
+    // An idle connection does not hold the stop up.
+    server.stop();
+    assert_eq!(stream.read(&mut reply).unwrap(), 0);
+    assert!(TcpStream::connect(server.publishers).is_err());
+}

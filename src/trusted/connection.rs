@@ -29,8 +29,9 @@ const READ: usize = 64 << 10;
 pub(crate) struct Connection<'a> {
     caller: &'a Arc<Caller>,
     presence: &'a mut Presence<Caller>,
-    /// What came and was not taken.
+    /// What came, and how much of it was taken.
     input: Vec<u8>,
+    taken: usize,
     /// What is not sent.
     output: Vec<u8>,
     has_ended: bool,
@@ -42,6 +43,7 @@ impl<'a> Connection<'a> {
             caller,
             presence,
             input: Vec::new(),
+            taken: 0,
             output: Vec::new(),
             has_ended: false,
         }
@@ -52,15 +54,21 @@ impl<'a> Connection<'a> {
         self.caller.peer
     }
 
-    /// What came.
+    /// What came and was not taken.
     pub(super) fn input(&self) -> &[u8] {
-        &self.input
+        &self.input[self.taken..]
     }
 
     /// Takes the first bytes of what came.
     pub(super) fn take(&mut self, count: usize) -> Vec<u8> {
-        let rest = self.input.split_off(count);
-        std::mem::replace(&mut self.input, rest)
+        let bytes = self.input()[..count].to_vec();
+        self.skip(count);
+        bytes
+    }
+
+    /// The same for bytes that say nothing.
+    pub(super) fn skip(&mut self, count: usize) {
+        self.taken += count;
     }
 
     /// Whether nothing more will come.
@@ -151,6 +159,8 @@ impl<'a> Connection<'a> {
 
     /// Reads what has come now; true when that was anything, or the end.
     fn receive(&mut self) -> io::Result<bool> {
+        self.input.drain(..self.taken);
+        self.taken = 0;
         let known = self.input.len();
         self.input.resize(known + READ, 0);
         let received = os::receive_now(&self.caller.stream, &mut self.input[known..]);

@@ -38,6 +38,8 @@ pub(super) fn serve(connection: &mut Connection<'_>, trusted: &Trusted) -> io::R
         if connection.has_ended() {
             return Ok(());
         }
+        let blank = connection.input().len();
+        connection.skip(blank);
         connection.exchange(None)?;
     };
     match first {

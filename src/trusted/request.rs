@@ -80,14 +80,14 @@ fn head(connection: &mut Connection<'_>) -> Result<Head, Fault> {
             .iter()
             .take_while(|byte| byte.is_ascii_whitespace());
         let blank = blank.count();
-        connection.take(blank);
+        connection.skip(blank);
         let input = connection.input();
         // A head that drips in is parsed again when it has grown by half, or may have ended.
         if input.len() > parsed + parsed / 2 || input.ends_with(b"\n") {
             parsed = input.len();
             let head = Head::parse(&input[..parsed.min(MAX_HEAD)]).map_err(malformed)?;
             if let Some(head) = head {
-                connection.take(head.length);
+                connection.skip(head.length);
                 return Ok(head);
             }
         }
@@ -189,7 +189,7 @@ fn chunks(connection: &mut Connection<'_>) -> Result<Vec<u8>, Fault> {
         if body.len() + length > MAX_BODY {
             return Err(too_large());
         }
-        connection.take(line);
+        connection.skip(line);
         if length == 0 {
             return trailers(connection).map(|()| body);
         }
@@ -205,7 +205,7 @@ fn trailers(connection: &mut Connection<'_>) -> Result<(), Fault> {
     loop {
         let input = connection.input();
         if let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") {
-            connection.take(end + 2);
+            connection.skip(end + 2);
             if end == 0 {
                 return Ok(());
             }
