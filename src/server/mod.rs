@@ -167,12 +167,16 @@ impl Server {
         drop(self.stop_intake);
         self.waker.wake();
         let _ = self.intake.join();
-        self.trusted.stop();
+        let publishers = self.trusted.stop();
         self.clients.census().stop();
         self.hub.stop();
         let left = self.clients.census().wait_until_empty(FAREWELL);
         if left > 0 {
             log::warn!("{left} client{} did not leave in time", plural(left as u64));
+            return;
+        }
+        if publishers > 0 {
+            // They know the hub, too: the workers would be waited for in vain.
             return;
         }
         // The last ones to know the hub; without it, the workers' channels are closed.

@@ -64,8 +64,9 @@ impl TrustedSide {
         }
     }
 
-    /// Ends the connections, once nothing is published any more: whoever waits has an answer.
-    pub(super) fn stop(&self) {
+    /// Ends the connections, once nothing is published any more: whoever waits has an answer. Says
+    /// how many have not left in time.
+    pub(super) fn stop(&self) -> usize {
         self.callers.stop();
         let left = self.callers.wait_until_empty(FAREWELL);
         if left > 0 {
@@ -74,5 +75,6 @@ impl TrustedSide {
                 plural(left as u64)
             );
         }
+        left
     }
 }
