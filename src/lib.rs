@@ -64,10 +64,14 @@
 //!  tally           what rates are made of; visitors refused, by status       whoever counts first in a second (tries,
 //!                                                                            never waits); threads of those who are
 //!                                                                            refused; whoever asks for the status
+//!  log's tail      the newest lines of the log                               the log thread; whoever begins to follow it
+//!  feed            who listens to it                                         whoever tells or begins to listen
+//!  listener        what waits for one                                        whoever tells, and the listener
 //!  log's file      nothing: the log thread alone has it
 //! ```
 //!
 //! [`tally`] counts what happens, where it happens, for [`trusted`], the HTTP of 6553.
+//! A [`feed`] tells it, as it happens, to whoever listens there: [`activity`] is what clients do.
 //! [`web`] is the live page and push.js, [`http`] the little HTTP that 6552 speaks. [`server`] starts
 //! and stops the threads; [`config`] and [`logging`] are what operators see; [`os`] is what std lacks.
 
@@ -76,10 +80,13 @@
     reason = "whoever reads this has it made with --document-private-items"
 )]
 
+mod activity;
 mod audience;
 pub mod cli;
 mod client;
+mod clock;
 mod config;
+mod feed;
 mod http;
 mod hub;
 mod intake;

@@ -65,6 +65,22 @@ impl fmt::Display for JsonLine<'_> {
     }
 }
 
+/// JSON on one line, else byte for byte: JSON allows line breaks between its tokens only, where
+/// spaces mean the same.
+pub(crate) struct OneLine<'a>(pub(crate) &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, part) in self.0.split(['\n', '\r']).enumerate() {
+            if number > 0 {
+                f.write_char(' ')?;
+            }
+            f.write_str(part)?;
+        }
+        Ok(())
+    }
+}
+
 /// Whether a letter stays as it is; quotes and backslashes are JSON's own.
 fn is_plain(letter: char) -> bool {
     if letter.is_ascii() {

@@ -36,5 +36,6 @@ mod slow_clients;
 mod soak;
 mod stop;
 mod trusted_clients;
+mod trusted_feeds;
 mod trusted_publish;
 mod trusted_status;

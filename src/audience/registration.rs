@@ -28,7 +28,8 @@ use budget::Charge;
 use compact::Compact;
 pub(crate) use compact::{Field, hash};
 use frame::Frame;
-pub(crate) use frame::Names;
+pub(crate) use frame::{Names, is_heartbeat};
+pub(crate) use query::parameters;
 
 /// Bytes that a registration may have as it comes: of the frame, or of those parameters of the
 /// query that are fields.

@@ -49,6 +49,8 @@ pub(super) struct Heard {
     pub(super) anything: bool,
     /// There may be more in the buffer, of which no poll tells.
     pub(super) more: bool,
+    /// The end of the session, behind all this.
+    pub(super) end: Option<Ending>,
 }
 
 impl Inbound {
@@ -90,12 +92,11 @@ impl Inbound {
     /// Takes what has come, without waiting.
     ///
     /// # Errors
-    /// The end of the session: the client closed it, went away, sent too much, or broke the
-    /// protocol.
+    /// The end of the session at once: a client of events went away, or any sent too much.
     pub(super) fn read(&mut self, mailbox: &Mailbox) -> Result<Heard, Ending> {
         let (meter, patience) = (&mut self.meter, self.patience);
         let outcome = match &mut self.source {
-            Source::WebSocket(context) => read_frames(context, meter, mailbox, patience),
+            Source::WebSocket(context) => Ok(read_frames(context, meter, mailbox, patience)),
             Source::Events => discard(meter, mailbox, patience),
         };
         // Before whatever it is too much of.
@@ -119,7 +120,7 @@ fn read_frames(
     meter: &mut Meter,
     mailbox: &Mailbox,
     patience: Duration,
-) -> Result<Heard, Ending> {
+) -> Heard {
     let mut heard = Heard::default();
     let mut stream = Stream {
         mailbox,
@@ -142,7 +143,8 @@ fn read_frames(
                     format!(": {code} {}", frame.reason.escape_debug())
                 });
                 let why = format!("closed by the client{said}");
-                return Err(Ending::new(Close::Queued, why.trim_end().to_owned()));
+                heard.end = Some(Ending::new(Close::Queued, why.trim_end().to_owned()));
+                break;
             }
             // tungstenite answers pings by itself.
             Ok(_) => {}
@@ -150,11 +152,14 @@ fn read_frames(
                 heard.more = false;
                 break;
             }
-            Err(error) => return Err(Ending::of(&error, MAX_FRAME, patience)),
+            Err(error) => {
+                heard.end = Some(Ending::of(&error, MAX_FRAME, patience));
+                break;
+            }
         }
     }
     heard.anything = stream.received;
-    Ok(heard)
+    heard
 }
 
 fn discard(meter: &mut Meter, mailbox: &Mailbox, patience: Duration) -> Result<Heard, Ending> {

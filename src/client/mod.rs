@@ -10,3 +10,4 @@ mod ending;
 mod inbound;
 mod linger;
 mod meter;
+mod said;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 use nix::poll::{PollFd, PollFlags};
+use tungstenite::Utf8Bytes;
 
 use super::beat::Beat;
 use super::census::Presence;
@@ -18,7 +19,10 @@ use super::handshake::{self, Failure};
 use super::inbound::Inbound;
 use super::linger;
 use super::meter::Meter;
+use super::said::Said;
+use crate::activity::{Activity, What};
 use crate::audience::admission;
+use crate::feed::Feed;
 use crate::hub::Hub;
 use crate::hub::membership::{Membership, Replay};
 use crate::hub::ring::Resumption;
@@ -50,7 +54,7 @@ pub(super) fn run(
                 let beat = Beat::new(membership.client(), hub.heartbeat());
                 let (encoding, patience) = (membership.encoding(), beat.patience());
                 let mut inbound = Inbound::new(encoding, visitor.rest, patience);
-                let session = Session::new(mailbox, membership, &mut inbound, beat, tally);
+                let session = Session::new(mailbox, membership, &mut inbound, beat, hub, tally);
                 if session.run(peer) {
                     presence.unsettle(mailbox);
                     // Whether all leaves in time or not, this is the end.
@@ -89,6 +93,9 @@ struct Session<'a> {
     more_to_read: bool,
     /// The second in which registrations are counted, and how many there were.
     registrations: (Instant, u32),
+    /// What it does is told here.
+    activity: &'a Feed<Activity>,
+    said: Said,
     /// Why the session ended, for the log. It is preset to a panic: when the thread panics, nothing
     /// runs any more that could set it.
     why: Cow<'static, str>,
@@ -100,6 +107,7 @@ impl<'a> Session<'a> {
         membership: Membership,
         inbound: &'a mut Inbound,
         mut beat: Beat,
+        hub: &'a Hub,
         tally: &'a Tally,
     ) -> Self {
         let now = Instant::now();
@@ -116,6 +124,8 @@ impl<'a> Session<'a> {
             tally,
             membership,
             registrations: (now, 0),
+            activity: &hub.activity,
+            said: Said::new(now),
             why: "its thread panicked: a bug in udpush".into(),
         }
     }
@@ -128,6 +138,11 @@ impl<'a> Session<'a> {
             Kind::Connected,
             "client {client} connected from {peer} ({online} online)"
         );
+        let mode = self.membership.encoding().mode();
+        self.activity.happened(client, || What::Connected {
+            address: peer,
+            mode,
+        });
         if !self.membership.registration().is_empty() {
             self.tell_registration();
         }
@@ -267,16 +282,25 @@ impl<'a> Session<'a> {
             ));
         }
         for text in heard.texts {
-            self.hear(text.as_str())?;
+            self.hear(text)?;
         }
-        Ok(heard.more)
+        heard.end.map_or(Ok(heard.more), Err)
     }
 
-    /// A text frame: a registration, or nothing that says anything here.
-    fn hear(&mut self, text: &str) -> Result<(), Ending> {
+    /// A text frame: a registration, or something for the site's own code at most.
+    fn hear(&mut self, text: Utf8Bytes) -> Result<(), Ending> {
         let client = self.membership.client();
-        let Some(asked) = self.membership.read(text).transpose() else {
+        let Some(asked) = self.membership.read(&text).transpose() else {
             self.ignore(format_args!("{}", text.escape_debug()));
+            if self.activity.is_heard()
+                && let Some(left_out) = self.said.admit(&text, Instant::now())
+            {
+                let said = || What::Said {
+                    data: text,
+                    left_out,
+                };
+                self.activity.happened(client, said);
+            }
             return Ok(());
         };
         self.count_registration()?;
@@ -321,6 +345,8 @@ impl<'a> Session<'a> {
             Kind::Registered,
             "client {client} registered {registration}"
         );
+        let registered = || What::Registered(registration.to_json());
+        self.activity.happened(client, registered);
     }
 
     /// That it was told what it had missed, or why not.
@@ -362,5 +388,9 @@ impl Drop for Session<'_> {
             Kind::Closed,
             "client {client} closed: {why} ({online} online)"
         );
+        let left_out = self.said.take_left_out();
+        let why = std::mem::take(&mut self.why);
+        let closed = || What::Closed { why, left_out };
+        self.activity.happened(client, closed);
     }
 }

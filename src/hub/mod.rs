@@ -7,6 +7,7 @@
 
 pub(crate) mod listing;
 pub(crate) mod membership;
+pub(crate) mod posted;
 mod relief;
 pub(crate) mod ring;
 pub(crate) mod routes;
@@ -17,16 +18,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::activity::Activity;
 use crate::audience::admission::Admitted;
 use crate::audience::registration::budget::Budget;
 use crate::audience::registration::{Registration, RegistrationError};
 use crate::audience::rule::Rule;
+use crate::clock::Moment;
+use crate::feed::Feed;
 use crate::mailbox::encoding::{Encoding, Hello};
 use crate::mailbox::parcel::{Layout, Memory, Parcel};
 use crate::mailbox::{Dismissal, Mailbox};
 use crate::message::Document;
 use crate::message::id::{ClientId, MessageId};
 use membership::{Membership, Position};
+pub(crate) use posted::{News, Posted, Sender};
 use relief::Relief;
 use ring::{Bounds, Resumption, Ring};
 use routes::{Audience, Routes};
@@ -47,6 +52,20 @@ pub(crate) struct Receipt {
     pub(crate) id: MessageId,
     /// Clients into whose mailboxes it was posted.
     pub(crate) clients: usize,
+}
+
+/// Messages that are published together, in their order: the first has the id `first`, which is
+/// the next one, and each that follows has the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a> {
+    /// The first one's id.
+    pub(crate) first: MessageId,
+    /// What they say.
+    pub(crate) documents: &'a [Document],
+    /// Who sent each of them.
+    pub(crate) senders: &'a [Sender],
+    /// When they are published.
+    pub(crate) time: Moment,
 }
 
 /// What a client wants when it joins.
@@ -115,6 +134,10 @@ pub(crate) struct Hub {
     memory: Arc<Memory>,
     registrations: Arc<Budget>,
     workers: Workers,
+    /// Each message that was published.
+    pub(crate) news: Feed<News>,
+    /// What clients do.
+    pub(crate) activity: Feed<Activity>,
 }
 
 #[derive(Debug)]
@@ -151,6 +174,8 @@ impl Hub {
             settings,
             memory,
             workers,
+            news: Feed::new(),
+            activity: Feed::new(),
         }
     }
 
@@ -180,17 +205,15 @@ impl Hub {
         (reach >= least).then_some(reach)
     }
 
-    /// Publishes messages in their order, and tells what became of each in `receipts`: the first has
-    /// the id `first`, which is the next one, and each that follows has the next. They are in the
-    /// mailboxes then; [`deliver`](Hub::deliver) is to follow.
+    /// Publishes messages, and says what became of each in `receipts`. They are in the mailboxes
+    /// then; [`deliver`](Hub::deliver) is to follow, and [`tell`](Hub::tell).
     ///
     /// A run of messages with the same audience is one parcel: one post and one send for each
     /// client, however long the run. Posting to thousands of clients takes milliseconds: every
     /// now and then `breathe` is called, under the lock, for what cannot be left for so long.
     pub(crate) fn publish(
         &self,
-        first: MessageId,
-        documents: &[Document],
+        batch: &Batch<'_>,
         receipts: &mut Vec<Receipt>,
         breathe: &mut dyn FnMut(),
     ) -> Round {
@@ -199,9 +222,9 @@ impl Hub {
         let mut state = self.lock();
         // Before posting: nothing waits then for those who keep up.
         state.relieve(&self.memory);
-        state.ring.append(first, documents);
-        let mut id = first;
-        let mut rest = documents;
+        state.ring.append(batch);
+        let mut id = batch.first;
+        let mut rest = batch.documents;
         let mut next = rest.first().map(|first| state.routes.audience(first));
         while let Some(audience) = next.take() {
             let mut length = 1;
@@ -224,7 +247,48 @@ impl Hub {
             self.post(first, run, &audience, breathe);
             round.add(audience);
         }
+        state.ring.note(receipts);
         round
+    }
+
+    /// Tells whoever listens of messages that were published.
+    pub(crate) fn tell(&self, batch: &Batch<'_>, receipts: &[Receipt]) {
+        if !self.news.is_heard() {
+            return;
+        }
+        let said = batch.documents.iter().zip(batch.senders);
+        let news = receipts.iter().zip(said).map(|(receipt, (text, sender))| {
+            let posted = Posted {
+                document: text.clone(),
+                time: batch.time,
+                sender: *sender,
+                clients: u32::try_from(receipt.clients).unwrap_or(u32::MAX),
+            };
+            News::new(receipt.id, posted)
+        });
+        self.news.tell(&news.collect::<Vec<_>>());
+    }
+
+    /// The held messages: from the one after the first of these ids to the second.
+    pub(crate) fn held(&self) -> (MessageId, MessageId) {
+        let ring = &self.lock().ring;
+        (ring.beginning(), ring.newest())
+    }
+
+    /// The message of this id, if everything after it is still held, or why not.
+    pub(crate) fn find(&self, id: &str) -> Result<MessageId, &'static str> {
+        self.lock().ring.find(id)
+    }
+
+    /// The message of this id, if it is held.
+    pub(crate) fn message(&self, id: MessageId) -> Option<Posted> {
+        self.lock().ring.get(id)
+    }
+
+    /// The first messages after this one, oldest first; none at the head, `None` when they are not
+    /// all held any more.
+    pub(crate) fn messages_after(&self, id: MessageId) -> Option<Vec<(MessageId, Posted)>> {
+        self.lock().ring.after(id)
     }
 
     /// Has a round that was published delivered: a small one at once; a larger one by the workers,

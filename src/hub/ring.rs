@@ -1,12 +1,14 @@
-//! The newest messages, for clients that come back: a ring bounded by count and bytes.
+//! The newest messages, for clients that come back and for whoever asks what was pushed: a ring
+//! bounded by count and bytes.
 //!
 //! Pure; the hub keeps it under its lock. Whatever the messages' home is, resumes are answered from
 //! here: everything after an id, or "not any more".
 
 use std::collections::VecDeque;
 
+use super::posted::Posted;
 use super::standing::Held;
-use crate::message::Document;
+use super::{Batch, Receipt};
 use crate::message::id::MessageId;
 
 /// Documents in one slice at most.
@@ -17,7 +19,7 @@ const SLICE_BYTES: usize = 64 << 10;
 
 /// What a held document costs beside its bytes, at most: its place in the ring, twice that while
 /// the ring grows, and two small allocations.
-const OVERHEAD: usize = 128;
+const OVERHEAD: usize = 2 * size_of::<Posted>() + 64;
 
 /// What may be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ impl Resumption {
 #[derive(Debug)]
 pub(crate) struct Ring {
     newest: MessageId,
-    held: VecDeque<Document>,
+    held: VecDeque<Posted>,
     bytes: usize,
     bounds: Bounds,
 }
@@ -95,20 +97,40 @@ impl Ring {
         }
     }
 
-    /// Appends messages in their order: the first has the id `first`, which is the one after the
-    /// newest so far, and each that follows has the next.
-    pub(crate) fn append(&mut self, first: MessageId, batch: &[Document]) {
-        debug_assert_eq!(first, self.newest.next());
-        self.newest.sequence += batch.len() as u64;
-        for document in batch {
+    /// The id after which the oldest held message comes.
+    pub(crate) fn beginning(&self) -> MessageId {
+        MessageId {
+            sequence: self.newest.sequence - self.held.len() as u64,
+            ..self.newest
+        }
+    }
+
+    /// Appends messages in their order: the first has the id after the newest so far, and each that
+    /// follows has the next. For how many clients they were is [noted](Self::note) later.
+    pub(crate) fn append(&mut self, batch: &Batch<'_>) {
+        debug_assert_eq!(batch.first, self.newest.next());
+        self.newest.sequence += batch.documents.len() as u64;
+        for (document, sender) in batch.documents.iter().zip(batch.senders) {
             self.bytes += document.len() + OVERHEAD;
-            self.held.push_back(document.clone());
+            self.held.push_back(Posted {
+                document: document.clone(),
+                time: batch.time,
+                sender: *sender,
+                clients: 0,
+            });
         }
         while self.held.len() > self.bounds.messages || self.bytes > self.bounds.bytes {
             let Some(oldest) = self.held.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.len() + OVERHEAD;
+            self.bytes -= oldest.document.len() + OVERHEAD;
+        }
+    }
+
+    /// Notes for how many clients the newest messages were, as far as they are held.
+    pub(crate) fn note(&mut self, receipts: &[Receipt]) {
+        for (posted, receipt) in self.held.iter_mut().rev().zip(receipts.iter().rev()) {
+            posted.clients = u32::try_from(receipt.clients).unwrap_or(u32::MAX);
         }
     }
 
@@ -120,23 +142,37 @@ impl Ring {
             && self.newest.sequence - id.sequence <= self.held.len() as u64
     }
 
+    /// The message of this id, if everything after it is still held, or why not.
+    pub(crate) fn find(&self, id: &str) -> Result<MessageId, &'static str> {
+        match id.parse::<MessageId>() {
+            Ok(id) if self.reaches_back_to(id) => Ok(id),
+            Ok(id) if id.epoch != self.newest.epoch => Err("another epoch"),
+            Ok(id) if id.sequence > self.newest.sequence => Err("it is yet to come"),
+            Ok(_) => Err("not held any more"),
+            Err(_) => Err("not an id"),
+        }
+    }
+
     /// Whether a client can go on after the last id that it knows, or why not.
     pub(crate) fn resume(&self, since: String) -> Resumption {
-        let why = match since.parse::<MessageId>() {
-            Ok(since) if self.reaches_back_to(since) => {
-                return Resumption::Replayed { since, messages: 0 };
-            }
-            Ok(since) if since.epoch != self.newest.epoch => "another epoch",
-            Ok(since) if since.sequence > self.newest.sequence => "it is yet to come",
-            Ok(_) => "not held any more",
-            Err(_) => "not an id",
-        };
-        Resumption::Refused { since, why }
+        match self.find(&since) {
+            Ok(since) => Resumption::Replayed { since, messages: 0 },
+            Err(why) => Resumption::Refused { since, why },
+        }
+    }
+
+    /// The message of this id, if it is held.
+    pub(crate) fn get(&self, id: MessageId) -> Option<Posted> {
+        let place = id.sequence.checked_sub(self.beginning().sequence + 1)?;
+        let is_own = id.epoch == self.newest.epoch;
+        self.held
+            .get(usize::try_from(place).ok().filter(|_| is_own)?)
+            .cloned()
     }
 
     /// The first messages after this one, oldest first; none at the head, `None` when they are not
     /// all held any more.
-    pub(crate) fn after(&self, id: MessageId) -> Option<Vec<(MessageId, Document)>> {
+    pub(crate) fn after(&self, id: MessageId) -> Option<Vec<(MessageId, Posted)>> {
         if !self.reaches_back_to(id) {
             return None;
         }
@@ -145,12 +181,12 @@ impl Ring {
         let mut bytes = 0;
         let rest = self.held.range(self.held.len() - behind..);
         let mut slice = Vec::new();
-        for (document, sequence) in rest.zip(id.sequence + 1..).take(SLICE_MESSAGES) {
-            bytes += document.len();
+        for (posted, sequence) in rest.zip(id.sequence + 1..).take(SLICE_MESSAGES) {
+            bytes += posted.document.len();
             if bytes > SLICE_BYTES && !slice.is_empty() {
                 break;
             }
-            slice.push((MessageId { sequence, ..id }, document.clone()));
+            slice.push((MessageId { sequence, ..id }, posted.clone()));
         }
         Some(slice)
     }
@@ -158,7 +194,12 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::clock::Moment;
+    use crate::hub::Sender;
+    use crate::message::Document;
     use crate::sequencer::Memory;
 
     fn ring(messages: usize, bytes: usize) -> Ring {
@@ -169,8 +210,13 @@ mod tests {
         range.map(|number| number.to_string().into()).collect()
     }
 
-    fn append(ring: &mut Ring, batch: &[Document]) {
-        ring.append(ring.newest().next(), batch);
+    fn append(ring: &mut Ring, documents: &[Document]) {
+        ring.append(&Batch {
+            first: ring.newest().next(),
+            documents,
+            senders: &vec![Sender::from(SocketAddr::from(([127, 0, 0, 1], 1))); documents.len()],
+            time: Moment::now(),
+        });
     }
 
     fn id(ring: &Ring, sequence: u64) -> MessageId {
@@ -195,8 +241,10 @@ mod tests {
             let Some((last, _)) = slice.last() else { break };
             assert!(slice.len() <= SLICE_MESSAGES);
             position = *last;
-            for (id, document) in &slice {
-                assert_eq!((id.sequence, &**document), (next, &*next.to_string()));
+            for (id, posted) in &slice {
+                let expected = (next, &*next.to_string());
+                assert_eq!((id.sequence, &*posted.document), expected);
+                assert_eq!(ring.get(*id).as_ref(), Some(posted));
                 next += 1;
             }
         }
@@ -207,7 +255,31 @@ mod tests {
             oldest: Some(id(&ring, 2_001)),
         };
         assert_eq!(ring.held(), held);
+        assert_eq!(ring.beginning(), id(&ring, 2_000));
+        for absent in [0, 2_000, 5_001] {
+            assert_eq!(ring.get(id(&ring, absent)), None);
+        }
+        assert_eq!(ring.get(self::ring(1, 1).newest()), None);
         assert_eq!(position, ring.newest());
+    }
+
+    #[test]
+    fn it_is_noted_for_how_many_clients_a_message_was_if_it_is_held() {
+        let mut ring = ring(3, 1 << 20);
+        append(&mut ring, &documents(1..3));
+        let receipt = |sequence| Receipt {
+            id: id(&ring, sequence),
+            clients: 10 * sequence as usize,
+        };
+        let (first, second) = ([1, 2].map(receipt), [3, 4].map(receipt));
+        ring.note(&first);
+        append(&mut ring, &documents(3..5));
+        ring.note(&second);
+        let clients = [2, 3, 4].map(|sequence| ring.get(id(&ring, sequence)).unwrap().clients);
+        assert_eq!(clients, [20, 30, 40]);
+        let mut none = self::ring(0, 0);
+        append(&mut none, &documents(1..3));
+        none.note(&first);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Members that are live and members that are being replayed to, over real sockets.
 
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use super::membership::Replay;
 use super::*;
@@ -35,11 +35,26 @@ fn next(hub: &Hub) -> MessageId {
     hub.lock().ring.newest().next()
 }
 
+fn publish_all(
+    hub: &Hub,
+    documents: &[Document],
+    receipts: &mut Vec<Receipt>,
+    breathe: &mut dyn FnMut(),
+) -> Round {
+    let batch = Batch {
+        first: next(hub),
+        documents,
+        senders: &vec![Sender::from(SocketAddr::from(([127, 0, 0, 1], 1))); documents.len()],
+        time: Moment::now(),
+    };
+    hub.publish(&batch, receipts, breathe)
+}
+
 /// Publishes so many messages, and returns their ids.
 fn publish(hub: &Hub, count: usize) -> Vec<MessageId> {
     let documents: Vec<Document> = (0..count).map(|n| n.to_string().into()).collect();
     let mut receipts = Vec::new();
-    hub.publish(next(hub), &documents, &mut receipts, &mut || {});
+    publish_all(hub, &documents, &mut receipts, &mut || {});
     receipts.iter().map(|receipt| receipt.id).collect()
 }
 
@@ -212,8 +227,8 @@ fn a_run_with_one_audience_is_one_delivery_a_client_and_each_message_has_its_rec
     ];
     let before = hub.lock().ring.newest();
     let mut receipts = Vec::new();
-    let round = hub.publish(
-        next(&hub),
+    let round = publish_all(
+        &hub,
         &documents.map(|document| document.to_owned().into()),
         &mut receipts,
         &mut || {},
@@ -244,7 +259,7 @@ fn posting_to_many_takes_a_breath_now_and_then() {
     let _memberships: Vec<_> = (0..2 * POSTS_A_BREATH + 1).map(join).collect();
     let mut breaths = 0;
     let document = ["1".to_owned().into()];
-    hub.publish(next(&hub), &document, &mut Vec::new(), &mut || breaths += 1);
+    publish_all(&hub, &document, &mut Vec::new(), &mut || breaths += 1);
     assert_eq!(breaths, 2);
 }
 
@@ -267,7 +282,7 @@ fn a_small_round_is_delivered_at_once_without_any_worker() {
     let mut client = Client::new();
     let _memberships: Vec<_> = (0..DIRECT).map(|_| client.join_plain(&hub, "")).collect();
     let document = ["1".to_owned().into()];
-    let round = hub.publish(next(&hub), &document, &mut Vec::new(), &mut || {});
+    let round = publish_all(&hub, &document, &mut Vec::new(), &mut || {});
     assert_eq!(client.mailbox.waiting().0, DIRECT);
     hub.deliver(round, &mut || panic!("nobody is to help"));
     assert_eq!(client.mailbox.waiting(), (0, 0));

@@ -18,7 +18,8 @@ use super::datagrams::Datagrams;
 use super::pace::{GLANCE, MANY, PAUSE, longest_wait};
 use super::rounds::{Origin, Rounds};
 use super::submissions::Submission;
-use crate::hub::{Hub, Receipt};
+use crate::clock::Moment;
+use crate::hub::{Batch, Hub, Receipt, Sender};
 use crate::logging::{Kind, logged};
 use crate::message::Document;
 use crate::os::Waker;
@@ -40,8 +41,10 @@ pub(crate) struct Intake {
     tally: Arc<Tally>,
     waker: Arc<Waker>,
     stop: Receiver<()>,
-    /// The round at hand, and what became of it.
+    /// The round at hand, where its documents came from, and what became of them.
     round: Vec<Document>,
+    origins: Vec<(Origin, usize)>,
+    senders: Vec<Sender>,
     receipts: Vec<Receipt>,
 }
 
@@ -66,6 +69,8 @@ impl Intake {
             waker,
             stop,
             round: Vec::new(),
+            origins: Vec::new(),
+            senders: Vec::new(),
             receipts: Vec::new(),
         }
     }
@@ -136,12 +141,19 @@ impl Intake {
             return;
         }
         self.gather_the_burst();
-        self.rounds.take_round(&mut self.round);
+        self.take_round();
         let first = self.sequencer.sequence(self.round.len());
+        let time = Moment::now();
+        let batch = Batch {
+            first,
+            documents: &self.round,
+            senders: &self.senders,
+            time,
+        };
         let sockets = &mut self.datagrams.sockets;
         let mut in_a_burst = false;
         let receipts = &mut self.receipts;
-        let round = self.hub.publish(first, &self.round, receipts, &mut || {
+        let round = self.hub.publish(&batch, receipts, &mut || {
             in_a_burst |= sockets.take();
         });
         self.count_round();
@@ -153,6 +165,13 @@ impl Intake {
         let is_lone = self.round.len() == 1 && self.rounds.is_empty() && sockets.is_empty();
         let mut is_wanted = || !is_lone || sockets.take();
         self.hub.deliver(round, &mut is_wanted);
+        let batch = Batch {
+            first,
+            documents: &self.round,
+            senders: &self.senders,
+            time,
+        };
+        self.hub.tell(&batch, &self.receipts);
         self.hand_out_receipts();
     }
 
@@ -163,12 +182,24 @@ impl Intake {
         self.tally.published(self.round.len(), bytes, deliveries);
     }
 
+    /// The next round, and where its documents came from.
+    fn take_round(&mut self) {
+        self.rounds.take_round(&mut self.round);
+        while self.senders.len() < self.round.len()
+            && let Some((origin, length)) = self
+                .rounds
+                .take_origin(self.round.len() - self.senders.len())
+        {
+            let sender = Sender::from(origin.sender());
+            self.senders.extend(std::iter::repeat_n(sender, length));
+            self.origins.push((origin, length));
+        }
+    }
+
     /// Tells the log what became of each message, and whoever waits for a receipt.
     fn hand_out_receipts(&mut self) {
         let mut told = 0;
-        while told < self.round.len()
-            && let Some((origin, length)) = self.rounds.take_origin(self.round.len() - told)
-        {
+        for (origin, length) in self.origins.drain(..) {
             let receipts = &self.receipts[told..told + length];
             for (receipt, document) in receipts.iter().zip(&self.round[told..]) {
                 tell(receipt, document, origin.sender());
@@ -180,6 +211,7 @@ impl Intake {
             told += length;
         }
         self.round.clear();
+        self.senders.clear();
     }
 
     /// Before thousands are posted to, it looks whether this is the first message of a burst, and

@@ -3,10 +3,10 @@
 //! A line goes through a bounded channel, so that a slow or full disk never delays a push; what
 //! overflowed is counted and said. `logged!` limits the rate of each kind of line.
 
-mod clock;
 mod file;
 mod lines;
 mod rate;
+pub(crate) mod tail;
 mod thread;
 
 use std::fmt;
@@ -19,11 +19,11 @@ use log::{Level, LevelFilter};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 use time::OffsetDateTime;
 
-pub(crate) use clock::Clock;
 use lines::Lines;
 pub(crate) use rate::{Kind, admit};
 use thread::LogThread;
 
+use crate::clock::Clock;
 use crate::words::grouped;
 
 use file::LogFile;
@@ -149,7 +149,7 @@ fn line_format() -> Config {
 }
 
 /// A moment as the log writes it: RFC 3339, local, with milliseconds.
-pub(crate) fn local_time(moment: OffsetDateTime) -> String {
+pub(crate) fn local_time(moment: impl Into<OffsetDateTime>) -> String {
     Clock::new().tell(moment)
 }
 

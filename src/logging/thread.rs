@@ -12,11 +12,11 @@ use log::{Level, LevelFilter, Log, Record};
 use simplelog::{Config, WriteLogger};
 use time::OffsetDateTime;
 
-use super::clock::Clock;
 use super::file::LogFile;
 use super::lines::{Entry, Waiting};
 use super::rate::{KINDS, Kind};
-use super::{level_of, lines_lost};
+use super::{level_of, lines_lost, tail};
+use crate::clock::Clock;
 
 /// Bytes that make a write, about.
 const WRITE_BYTES: usize = 64 << 10;
@@ -99,6 +99,7 @@ impl LogThread {
                         let waiting = &self.waiting.shared.waiting_bytes;
                         waiting.fetch_sub(line.len(), Ordering::Relaxed);
                         self.clock.stamp(moment, &mut batch);
+                        batch.push(b' ');
                         batch.extend_from_slice(&line);
                     }
                     Entry::Sums => {
@@ -160,6 +161,7 @@ impl LogThread {
         // Its level may be too low to be written.
         if !own.is_empty() {
             self.clock.stamp(OffsetDateTime::now_utc(), batch);
+            batch.push(b' ');
             batch.append(&mut own);
         }
     }
@@ -168,6 +170,7 @@ impl LogThread {
         if batch.is_empty() {
             return;
         }
+        tail::append(batch);
         if self.stderr {
             // A closed terminal is no reason to stop.
             let _ = io::stderr().write_all(batch);
@@ -176,6 +179,7 @@ impl LogThread {
         if let Some(lost) = lost {
             let mut line = Vec::new();
             self.add_own(&mut line, Level::Warn, &lost);
+            tail::append(&line);
             if let Some(file) = &mut self.file {
                 file.write_lost(&line);
             }

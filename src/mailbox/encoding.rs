@@ -58,6 +58,15 @@ impl Encoding {
         matches!(self, Encoding::Events | Encoding::ChunkedEvents)
     }
 
+    /// What the trusted side calls it.
+    pub(crate) fn mode(self) -> &'static str {
+        match self {
+            Encoding::Plain => "plain",
+            Encoding::V1 => "v1",
+            Encoding::Events | Encoding::ChunkedEvents => "events",
+        }
+    }
+
     /// Where bytes in this encoding may be cut.
     pub(crate) fn layout(self) -> Layout {
         match self {

@@ -237,6 +237,11 @@ fn not_json(text: &[u8], error: &serde_json::Error) -> Refusal {
     }
 }
 
+/// Whether a text is one JSON document, within [`MAX_DEPTH`].
+pub(crate) fn is_json(text: &str) -> bool {
+    check_depth(text.as_bytes()).is_ok() && serde_json::from_str::<&RawValue>(text).is_ok()
+}
+
 /// Whether PHP's `empty(json_decode($document, true))` is true: null, false, `""`, `"0"`, an empty
 /// array or object, and every number that is 0.
 ///

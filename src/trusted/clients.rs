@@ -9,11 +9,10 @@ use super::request::Request;
 use super::{Trusted, receipt};
 use crate::audience::registration::Registration;
 use crate::audience::rule::Rule;
+use crate::clock::Clock;
 use crate::http::Answer;
 use crate::hub::listing::Listed;
-use crate::logging::Clock;
 use crate::mailbox::Dismissal;
-use crate::mailbox::encoding::Encoding;
 use crate::message::id::ClientId;
 
 /// One client, as JSON.
@@ -142,7 +141,7 @@ fn tell(listed: &Listed, clock: &mut Clock, json: &mut Vec<u8>) {
         address: wire.peer().to_string(),
         since: clock.tell(since),
         seconds: seconds(online),
-        mode: mode(listed.encoding),
+        mode: listed.encoding.mode(),
         registration: &listed.registration,
         replaying: listed.is_replaying,
         queued: Amount {
@@ -162,14 +161,6 @@ fn tell(listed: &Listed, clock: &mut Clock, json: &mut Vec<u8>) {
 /// To a tenth.
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
-}
-
-fn mode(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::Plain => "plain",
-        Encoding::V1 => "v1",
-        Encoding::Events | Encoding::ChunkedEvents => "events",
-    }
 }
 
 impl Wanted {

@@ -13,11 +13,14 @@ use nix::poll::{PollFd, PollFlags};
 
 use super::accept::Caller;
 use crate::client::census::Presence;
-use crate::os;
+use crate::os::{self, Waker};
 
 /// How long the other side may be silent in the midst of a document or request, or take nothing of
 /// what it asked for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a listener may take nothing of what there is to tell.
+const LISTENERS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Replies that may wait; with more, nothing is read until some of them are out.
 const MAX_OUTPUT: usize = 1 << 20;
@@ -140,6 +143,53 @@ impl<'a> Connection<'a> {
     /// See [`turn`](Self::turn).
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.turn(None, true)
+    }
+
+    /// Whether all that was replied is out.
+    pub(super) fn is_out(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// Sends what waits; then waits until the waker is woken or the deadline has passed, or the
+    /// other side has ended. What it says meanwhile says nothing.
+    ///
+    /// # Errors
+    /// `TimedOut` when nothing of what waits was taken for [`LISTENERS_PATIENCE`]; whatever else
+    /// ends a connection.
+    pub(super) fn attend(&mut self, waker: &Waker, deadline: Instant) -> io::Result<()> {
+        let mut stuck_at = Instant::now() + LISTENERS_PATIENCE;
+        loop {
+            if self.send()? {
+                stuck_at = Instant::now() + LISTENERS_PATIENCE;
+            }
+            self.receive()?;
+            self.input.clear();
+            if self.has_ended {
+                return Ok(());
+            }
+            let is_out = self.is_out();
+            let end = if is_out { deadline } else { stuck_at };
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return match is_out {
+                    true => Ok(()),
+                    false => Err(io::ErrorKind::TimedOut.into()),
+                };
+            }
+            let (news, room) = match is_out {
+                true => (PollFlags::POLLIN, PollFlags::empty()),
+                false => (PollFlags::empty(), PollFlags::POLLOUT),
+            };
+            let stream = &self.caller.stream;
+            let mut interests = [
+                PollFd::new(waker.as_fd(), news),
+                PollFd::new(stream.as_fd(), PollFlags::POLLIN | room),
+            ];
+            os::wait(&mut interests, Some(left))?;
+            if is_out && os::is_readable(&interests[0]) {
+                return Ok(());
+            }
+        }
     }
 
     /// Sends what is taken now; true when that was anything.

@@ -4,12 +4,12 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::live::{self, Live};
 use super::request::{self, Fault, Request};
-use super::{Trusted, clients, explain, guard, metrics, publish, receipt, status};
+use super::{Trusted, clients, explain, guard, history, metrics, publish, receipt, status};
 use crate::http::Answer;
 
 /// How long a stream may say nothing before an empty word shows that it is still there.
-#[expect(dead_code, reason = "for the live streams that are still to come")]
 pub(super) const QUIET: Duration = Duration::from_secs(25);
 
 /// What a request is answered with.
@@ -18,6 +18,8 @@ pub(super) enum Reply {
     Whole(Answer),
     /// Bit by bit, as long as there is something.
     Stream(Stream),
+    /// Until the other side or the server ends.
+    Live(Live),
 }
 
 /// An answer whose length is not known.
@@ -26,6 +28,15 @@ pub(super) struct Stream {
     pub(super) content_type: &'static str,
     /// Its pieces; it ends with them. Each is sent before the next is asked for, which may wait.
     pub(super) pieces: Box<dyn Iterator<Item = Vec<u8>>>,
+}
+
+/// What ends an answer in chunks.
+pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+impl From<Result<Live, Answer>> for Reply {
+    fn from(live: Result<Live, Answer>) -> Self {
+        live.map_or_else(Reply::Whole, Reply::Live)
+    }
 }
 
 impl From<Answer> for Reply {
@@ -59,6 +70,7 @@ pub(super) fn serve(connection: &mut Connection<'_>, trusted: &Trusted) -> io::R
             Reply::Stream(stream) => {
                 return send(connection, stream, &request);
             }
+            Reply::Live(live) => return live::serve(connection, live, &request),
         }
         // Requests that have come already are answered together.
         if !keeps || connection.input().is_empty() {
@@ -83,8 +95,13 @@ fn answer(request: &Request, trusted: &Trusted, connection: &Connection<'_>) -> 
     if let Err(answer) = guard::admit(request, trusted, connection.peer()) {
         return answer.into();
     }
-    let (path, _query) = request.head.path_and_query();
+    let (path, query) = request.head.path_and_query();
     match (&*request.head.method, path) {
+        ("GET" | "HEAD", "/history") => history::answer(query, trusted),
+        ("GET" | "HEAD", "/activity") => live::activity(trusted).into(),
+        ("GET" | "HEAD", "/messages") => live::messages(trusted).into(),
+        ("GET" | "HEAD", "/log") => live::log().into(),
+        (_, "/history" | "/activity" | "/messages" | "/log") => not_allowed("GET, HEAD").into(),
         ("POST", "/") => publish::answer(request, trusted, connection.peer()).into(),
         ("GET" | "HEAD", "/status") => status::answer(trusted).into(),
         ("GET" | "HEAD", "/metrics") => metrics::answer(trusted).into(),
@@ -94,6 +111,10 @@ fn answer(request: &Request, trusted: &Trusted, connection: &Connection<'_>) -> 
         (_, path) if let Some(number) = path.strip_prefix("/clients/") => {
             clients::answer_one(request, number, trusted).into()
         }
+        (method, path) if let Some(id) = path.strip_prefix("/history/") => match method {
+            "GET" | "HEAD" => history::one(id, trusted).into(),
+            _ => not_allowed("GET, HEAD").into(),
+        },
         _ => match trusted.dashboard.answer(path, &request.head) {
             Some(answer) => answer.into(),
             None => receipt::refusal("404 Not Found", "there is nothing here").into(),
@@ -107,19 +128,39 @@ pub(super) fn not_allowed(methods: &str) -> Answer {
     receipt::refusal("405 Method Not Allowed", &sentence).header("Allow", methods)
 }
 
-/// Sends an answer whose length is not known: in chunks, or until the end of the connection where
-/// chunks are not understood.
-fn send(connection: &mut Connection<'_>, stream: Stream, request: &Request) -> io::Result<()> {
+/// Begins an answer whose length is not known: in chunks, or until the end of the connection where
+/// chunks are not understood. Says which.
+pub(super) fn begin(
+    connection: &mut Connection<'_>,
+    content_type: &str,
+    request: &Request,
+) -> bool {
     let in_chunks = request.head.minor_version > 0;
     let coding = match in_chunks {
         true => "Transfer-Encoding: chunked\r\n",
         false => "",
     };
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nCache-Control: no-store\r\n{coding}Connection: close\r\n\r\n",
-        stream.content_type
+        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nCache-Control: no-store\r\n{coding}Connection: close\r\n\r\n"
     );
     connection.reply(head.as_bytes());
+    in_chunks
+}
+
+/// Adds a piece of such an answer.
+pub(super) fn reply_piece(connection: &mut Connection<'_>, piece: &[u8], in_chunks: bool) {
+    if in_chunks {
+        connection.reply(format!("{:x}\r\n", piece.len()).as_bytes());
+    }
+    connection.reply(piece);
+    if in_chunks {
+        connection.reply(b"\r\n");
+    }
+}
+
+/// Sends an answer whose length is not known.
+fn send(connection: &mut Connection<'_>, stream: Stream, request: &Request) -> io::Result<()> {
+    let in_chunks = begin(connection, stream.content_type, request);
     connection.flush()?;
     if request.head.method == "HEAD" {
         return Ok(());
@@ -133,17 +174,11 @@ fn send(connection: &mut Connection<'_>, stream: Stream, request: &Request) -> i
             connection.is_busy();
         }
         sent = Instant::now();
-        if in_chunks {
-            connection.reply(format!("{:x}\r\n", piece.len()).as_bytes());
-        }
-        connection.reply(&piece);
-        if in_chunks {
-            connection.reply(b"\r\n");
-        }
+        reply_piece(connection, &piece, in_chunks);
         connection.flush()?;
     }
     if in_chunks {
-        connection.reply(b"0\r\n\r\n");
+        connection.reply(LAST_CHUNK);
     }
     connection.flush()
 }

@@ -22,6 +22,11 @@ impl Connection {
         Connection::over(TcpStream::connect(server).unwrap())
     }
 
+    /// Its own end.
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
     fn over(stream: TcpStream) -> Connection {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();

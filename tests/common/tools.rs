@@ -115,10 +115,22 @@ impl Curl {
         Curl(child, lines)
     }
 
+    /// The next line; none at the end.
+    pub fn line(&mut self) -> Option<String> {
+        self.1.next().map(Result::unwrap)
+    }
+
     /// The next event's lines, without the blank one; none at the end.
     pub fn event(&mut self) -> Vec<String> {
         let lines = self.1.by_ref().map(Result::unwrap);
         lines.take_while(|line| !line.is_empty()).collect()
+    }
+}
+
+impl Curl {
+    /// Whether it has ended well, once it has ended.
+    pub fn succeeded(&mut self) -> bool {
+        self.0.wait().unwrap().success()
     }
 }
 

@@ -106,6 +106,14 @@ fn read(text: &str, is_asked: impl Fn(&str) -> bool) -> Option<(usize, Fields<'_
     Some((count.ok()?, found))
 }
 
+/// Whether a text frame that registers nothing is one of the well-known heartbeats.
+pub(crate) fn is_heartbeat(text: &str) -> bool {
+    match read(text, |_| true) {
+        Some((_, fields)) => is_beat(&fields),
+        None => is_word(text.trim().trim_matches('"'), &BEATS),
+    }
+}
+
 /// Whether it is how pages say that they are still there.
 fn is_beat(fields: &Fields<'_>) -> bool {
     fields.iter().any(|(name, value)| {

@@ -3,22 +3,22 @@
 use super::{RegistrationError, excerpt};
 
 /// One `key=value`, still escaped.
-pub(super) struct Parameter<'a> {
+pub(crate) struct Parameter<'a> {
     key: &'a str,
     value: &'a str,
 }
 
 /// A decoded key.
-pub(super) struct Key {
+pub(crate) struct Key {
     /// Without brackets.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Whether there were no brackets, or one pair with nothing or an index in it. All else, such
     /// as `key[name]` or `key[0][1]`, would be an object or an array of arrays.
-    pub(super) is_list_or_scalar: bool,
+    pub(crate) is_list_or_scalar: bool,
 }
 
 /// The parameters of a query in their order. Those without a name are none, as in PHP.
-pub(super) fn parameters(query: &str) -> impl Iterator<Item = Parameter<'_>> {
+pub(crate) fn parameters(query: &str) -> impl Iterator<Item = Parameter<'_>> {
     query
         .split('&')
         .map(|parameter| {
@@ -30,11 +30,12 @@ pub(super) fn parameters(query: &str) -> impl Iterator<Item = Parameter<'_>> {
 
 impl Parameter<'_> {
     /// Its bytes as they came.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.key.len() + self.value.len()
     }
 
-    pub(super) fn key(&self) -> Result<Key, RegistrationError> {
+    /// The key, decoded.
+    pub(crate) fn key(&self) -> Result<Key, RegistrationError> {
         let mut name = decode(self.key)?;
         let mut is_list_or_scalar = true;
         // A bracket at the start, or one that is never closed, is a letter like any other.
@@ -52,7 +53,8 @@ impl Parameter<'_> {
         })
     }
 
-    pub(super) fn value(&self) -> Result<String, RegistrationError> {
+    /// The value, decoded.
+    pub(crate) fn value(&self) -> Result<String, RegistrationError> {
         decode(self.value)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ring::Resumption;
-use super::{Hub, Member, Wish};
+use super::{Hub, Member, Posted, Wish};
 use crate::audience::admission::Admitted;
 use crate::audience::registration::{Names, Registration, RegistrationError};
 use crate::audience::verdict::Verdict;
@@ -182,7 +182,7 @@ impl Membership {
         self.position = Position::After(*last);
         let mut bytes = Vec::new();
         let mut messages = 0;
-        for (id, document) in &slice {
+        for (id, Posted { document, .. }) in &slice {
             if self.hub.rule().verdict(&self.registration, document) == Verdict::Hears {
                 self.encoding.append_message(&mut bytes, *id, document);
                 messages += 1;

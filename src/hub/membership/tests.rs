@@ -1,12 +1,13 @@
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
 use crate::audience::admission::admit;
 use crate::audience::rule::Rule;
+use crate::clock::Moment;
 use crate::hub::ring::Bounds;
 use crate::hub::workers::Workers;
-use crate::hub::{Refusal, Settings, Wish};
+use crate::hub::{Batch, Refusal, Sender, Settings, Wish};
 use crate::os::Waker;
 use crate::sequencer;
 
@@ -91,7 +92,13 @@ fn what_others_registered_too_takes_no_room_of_its_own() {
 fn a_client_that_is_still_told_what_it_missed_is_counted() {
     let hub = hub(ROOM_FOR_ONE);
     let newest = hub.lock().ring.newest();
-    hub.publish(newest.next(), &["1".into()], &mut Vec::new(), &mut || {});
+    let batch = Batch {
+        first: newest.next(),
+        documents: &["1".into()],
+        senders: &[Sender::from(SocketAddr::from(([127, 0, 0, 1], 1)))],
+        time: Moment::now(),
+    };
+    hub.publish(&batch, &mut Vec::new(), &mut || {});
     let since = newest.to_string();
     let mut late = join(&hub, "a=1", Some(since)).unwrap();
     assert_eq!(join(&hub, "a=2", None).err(), Some(Refusal::NoRoom));

@@ -1,6 +1,8 @@
-//! Local time, as the log thread writes it in front of each line, and as answers tell it.
+//! Moments, and local time: as it stands in front of each line of the log, and in what the trusted
+//! side tells.
 
 use std::env::{self, VarError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
@@ -9,8 +11,29 @@ use tz::TimeZone;
 
 /// RFC 3339 with milliseconds.
 const FORMAT: StaticFormatDescription = format_description!(
-    "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3][offset_hour sign:mandatory]:[offset_minute] "
+    "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3][offset_hour sign:mandatory]:[offset_minute]"
 );
+
+/// Milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// This one.
+    pub(crate) fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A clock that is set to before 1970 says nothing anyway.
+        Moment(since.map_or(0, |since| since.as_millis() as u64))
+    }
+}
+
+impl From<Moment> for OffsetDateTime {
+    fn from(moment: Moment) -> Self {
+        // No clock is set to beyond the year 9999.
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(moment.0) * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}
 
 /// Knows the offset from UTC, and asks for it again with each minute that begins: summer time, a
 /// changed /etc/localtime.
@@ -22,7 +45,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// It knows no offset yet.
+    /// One that has not been asked yet.
     pub(crate) fn new() -> Self {
         Clock {
             minute: i64::MIN,
@@ -30,8 +53,9 @@ impl Clock {
         }
     }
 
-    /// Appends a moment as local time, and the space behind it.
-    pub(super) fn stamp(&mut self, moment: OffsetDateTime, line: &mut Vec<u8>) {
+    /// Appends a moment as local time.
+    pub(crate) fn stamp(&mut self, moment: impl Into<OffsetDateTime>, line: &mut Vec<u8>) {
+        let moment = moment.into();
         let minute = moment.unix_timestamp().div_euclid(60);
         if minute != self.minute {
             self.minute = minute;
@@ -45,10 +69,9 @@ impl Clock {
     }
 
     /// A moment as local time.
-    pub(crate) fn tell(&mut self, moment: OffsetDateTime) -> String {
+    pub(crate) fn tell(&mut self, moment: impl Into<OffsetDateTime>) -> String {
         let mut told = Vec::with_capacity(32);
         self.stamp(moment, &mut told);
-        told.pop();
         // Digits and signs are text.
         String::from_utf8(told).unwrap_or_default()
     }
