@@ -34,6 +34,8 @@
 //!  accept   1                  starts a thread for each client     listener shut, channel closed    server::stop
 //!  client   one a connection   handshake, session, last bytes      its connection ends, or it is    census, at most 5 s
 //!                                                                  told to go
+//!  webhook  1, by --webhook    POSTs what clients do               its stop channel is closed       server::stop, at
+//!                                                                                                   most 1.25 s
 //! ```
 //!
 //! # The order in which the server stops
@@ -43,8 +45,9 @@
 //!             └─► UDP thread publishes what its sockets hold, at most 0.5 s
 //!                 └─► handshakes are told to go; nobody can join any more
 //!                     └─► each client is told: what is queued leaves, close 1001, at most 5 s
-//!                         └─► the hub is dropped, and with it the workers end
-//!                             └─► the last lines of the log ──► exit status 0
+//!                         └─► the webhook is sent what waits for it, once, at most 1 s
+//!                             └─► the hub is dropped, and with it the workers end
+//!                                 └─► the last lines of the log ──► exit status 0
 //! ```
 //!
 //! # Locks
@@ -71,7 +74,8 @@
 //! ```
 //!
 //! [`tally`] counts what happens, where it happens, for [`trusted`], the HTTP of 6553.
-//! A [`feed`] tells it, as it happens, to whoever listens there: [`activity`] is what clients do.
+//! A [`feed`] tells it, as it happens, to whoever listens there: [`activity`] is what clients do, also
+//! for the [`webhook`].
 //! [`web`] is the live page and push.js, [`http`] the little HTTP that 6552 speaks. [`server`] starts
 //! and stops the threads; [`config`] and [`logging`] are what operators see; [`os`] is what std lacks.
 
@@ -99,4 +103,5 @@ mod server;
 mod tally;
 mod trusted;
 mod web;
+mod webhook;
 mod words;

@@ -39,3 +39,4 @@ mod trusted_clients;
 mod trusted_feeds;
 mod trusted_publish;
 mod trusted_status;
+mod webhook;

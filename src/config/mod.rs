@@ -72,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// Bytes of one document at most.
     pub(crate) max_message: usize,
+    /// Where what clients do is POSTed.
+    pub(crate) webhook: Option<String>,
     /// Where lines go.
     pub(crate) log: logging::Target,
     /// The least important lines that are written.
@@ -129,6 +131,7 @@ impl Settings {
                 bytes: queue_bytes as usize,
             },
             max_message: max_message as usize,
+            webhook: self.webhook,
             log,
             log_level: self.log_level.unwrap_or_default().into(),
         })

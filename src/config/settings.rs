@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::values::{address, bytes, field, host, network, number};
+use super::values::{address, bytes, field, host, network, number, url};
 use super::{LARGEST_DATAGRAM, MOST_CLIENTS};
 
 /// Settings as they were given, each within its own bounds; none has its default yet.
@@ -124,6 +124,10 @@ pub(crate) struct Settings {
     /// Bytes of messages kept for clients that come back [default: 64M]
     #[arg(long, env = "UDPUSH_HISTORY_BYTES", value_name = "BYTES", value_parser = bytes(0, u64::MAX))]
     pub(crate) history_bytes: Option<u64>,
+
+    /// An http:// URL to which what clients do is POSTed, as a line of JSON for each event
+    #[arg(long, env = "UDPUSH_WEBHOOK", value_name = "URL", value_parser = url)]
+    pub(crate) webhook: Option<String>,
 
     /// Where the log goes; - is stderr alone [default: udpush.log]
     #[arg(long, env = "UDPUSH_LOG_FILE", value_name = "FILE")]

@@ -74,6 +74,23 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     }
 }
 
+/// Where requests go, unencrypted. No name and password: the URL stands in the log.
+pub(super) fn url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let url = text.parse::<ureq::http::Uri>().ok();
+    let is_http = |url: &ureq::http::Uri| {
+        let authority = url.authority().map_or("", |authority| authority.as_str());
+        url.scheme_str() == Some("http") && url.host() != Some("") && !authority.contains('@')
+    };
+    match url.filter(is_http) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(
+            "a URL such as http://127.0.0.1/push-events.php, without a name and a password, is needed"
+                .to_owned(),
+        ),
+    }
+}
+
 /// The name of a field in a message.
 pub(super) fn field(text: &str) -> Result<String, String> {
     let name = text.trim();
@@ -117,6 +134,28 @@ mod tests {
                 .unwrap_err()
                 .contains("4096 on")
         );
+    }
+
+    #[test]
+    fn a_webhook_is_reached_by_http_without_secrets_in_the_host() {
+        for right in [
+            "http://127.0.0.1/a.php?key=x",
+            " http://[::1]:81 ",
+            "HTTP://intranet/",
+        ] {
+            assert_eq!(url(right).unwrap(), right.trim());
+        }
+        for wrong in [
+            "",
+            "https://a/",
+            "a:80",
+            "/a",
+            "http://",
+            "http://u:p@a/",
+            "http://a b/",
+        ] {
+            assert!(url(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod capacity;
 mod error;
 mod threads;
 mod trusted_side;
+mod webhook;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use capacity::Capacity;
 pub(crate) use error::StartError;
 pub(crate) use threads::Event;
 use trusted_side::TrustedSide;
+use webhook::WebhookThread;
 
 /// How long clients may take to leave when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -53,6 +55,7 @@ pub(crate) struct Server {
     stop_intake: Sender<()>,
     accepting: JoinHandle<()>,
     trusted: TrustedSide,
+    webhook: Option<WebhookThread>,
     intake: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -120,11 +123,15 @@ impl Server {
         });
         let workers = workers.collect::<Result<Vec<_>, _>>()?;
         let intake = threads::start("udp", &events, move || intake.run())?;
+        let webhook = config.webhook.as_deref();
+        let webhook = webhook.map(|url| WebhookThread::start(url, &hub, &events));
+        let webhook = webhook.transpose()?;
         let trusted = Arc::new(Trusted {
             desk,
             hub: Arc::clone(&hub),
             tally,
             facts,
+            webhook: webhook.as_ref().map(|thread| Arc::clone(&thread.webhook)),
             trust,
             hosts: config.trusted_hosts.clone(),
             max_message: config.max_message,
@@ -149,6 +156,7 @@ impl Server {
             stop_intake,
             accepting,
             trusted,
+            webhook,
             intake,
             workers,
         })
@@ -173,6 +181,12 @@ impl Server {
         let left = self.clients.census().wait_until_empty(FAREWELL);
         if left > 0 {
             log::warn!("{left} client{} did not leave in time", plural(left as u64));
+        }
+        // It has heard that the clients are gone.
+        if let Some(webhook) = self.webhook {
+            webhook.stop();
+        }
+        if left > 0 {
             return;
         }
         if publishers > 0 {

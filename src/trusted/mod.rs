@@ -29,6 +29,7 @@ use crate::hub::Hub;
 use crate::intake::Trust;
 use crate::intake::submissions::Desk;
 use crate::tally::Tally;
+use crate::webhook::Webhook;
 
 /// What the threads of the trusted side share.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Trusted {
     pub(crate) tally: Arc<Tally>,
     /// Of this process, what never changes.
     pub(crate) facts: status::Facts,
+    /// Where what clients do is sent, if anywhere.
+    pub(crate) webhook: Option<Arc<Webhook>>,
     /// Who may publish, and who may look inside.
     pub(crate) trust: Trust,
     /// Names that a request may ask for besides addresses and localhost.

@@ -11,6 +11,7 @@ use crate::http::Answer;
 use crate::hub::standing::Standing;
 use crate::logging::{self, Target};
 use crate::tally::{Counted, PerSecond};
+use crate::webhook;
 
 /// What never changes as long as the process runs.
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +68,16 @@ struct Status<'a> {
     queues: Queues,
     rates: Rates,
     history: History,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<Webhook>,
+}
+
+#[derive(Serialize)]
+struct Webhook {
+    url: String,
+    waiting: usize,
+    lost: u64,
+    failing_since: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -151,6 +162,7 @@ pub(super) fn answer(trusted: &Trusted) -> Answer {
         },
         rates: Rates { second, minute },
         history: History::of(&standing),
+        webhook: trusted.webhook.as_deref().map(Webhook::of),
     };
     // Texts, numbers and lists of them always have a JSON form.
     let json = serde_json::to_string(&status).unwrap_or_default();
@@ -176,6 +188,18 @@ impl Closed {
         Closed {
             since_start: standing.left(),
             too_slow: counted.too_slow,
+        }
+    }
+}
+
+impl Webhook {
+    fn of(webhook: &webhook::Webhook) -> Self {
+        let status = webhook.status();
+        Webhook {
+            url: status.url,
+            waiting: status.waiting,
+            lost: status.lost,
+            failing_since: status.failing_since.map(logging::local_time),
         }
     }
 }
