@@ -26,18 +26,29 @@ fn a_push_from_the_dashboard_is_published_and_heard() {
     };
     let server = Server::start(&[]);
     let mut client = server.connect();
+    server.push("\"before\"");
+    assert_eq!(client.text(), "\"before\"");
     browser.open(&format!("http://{}/", server.publishers));
     browser.wait_until(IS_OPEN);
     push(&browser, r#"{"msg":"from the dashboard"}"#);
     assert_eq!(client.text(), r#"{"msg":"from the dashboard"}"#);
     let answer = "document.getElementById('answer').textContent";
-    browser.wait_until(&format!("{answer}.endsWith('-1, for 1 client.')"));
+    browser.wait_until(&format!("{answer}.endsWith('-2, for 1 client.')"));
+    // As it was pushed, to the letter; what was pushed before the page came is there, too.
+    let message = "document.querySelector('.message pre')?.textContent";
+    browser.wait_until(&format!(
+        "{message} === '{{\"msg\":\"from the dashboard\"}}'"
+    ));
+    browser.wait_until("document.querySelectorAll('.message').length === 2");
+    browser.wait_until(
+        "document.getElementById('log-list').textContent.includes('client 1 connected')",
+    );
     push(&browser, r#"{"msg":}"#);
     browser.wait_until(&format!("{answer}.includes('not JSON at byte 8')"));
-    // What was refused, or is not there, is told here, too; apart from that nothing is wrong, and the
-    // page passes its own policy.
+    // What was refused is told here, too; apart from that nothing is wrong, and the page passes its
+    // own policy.
     let mut console = browser.console();
-    console.retain(|line| !line.contains("status of 40"));
+    console.retain(|line| !line.contains("status of 400"));
     assert_eq!(console, Vec::<String>::new());
 }
 
