@@ -318,9 +318,12 @@ fn only_a_more_urgent_dismissal_takes_the_place_of_another() {
     mailbox.dismiss(Dismissal::TooSlow);
     assert_eq!(mailbox.dismissal(), Some(Dismissal::Stop));
     assert_eq!(mailbox.waker.clear(), 1);
-    mailbox.dismiss(Dismissal::Crowded);
-    assert_eq!(mailbox.dismissal(), Some(Dismissal::Crowded));
-    assert_eq!(mailbox.waker.clear(), 1);
+    for why in [Dismissal::Operator, Dismissal::Crowded] {
+        assert!(mailbox.dismiss(why));
+        assert!(!mailbox.dismiss(why));
+        assert_eq!(mailbox.dismissal(), Some(why));
+        assert_eq!(mailbox.waker.clear(), 1);
+    }
 }
 
 #[test]
