@@ -208,6 +208,33 @@ fn a_document_is_explained_and_not_pushed() {
 }
 
 #[test]
+fn what_was_pushed_is_shown_again() {
+    let asked = Asked::start(&["--history", "50"]);
+    assert_eq!(asked.ask(&["history"]).0, 3);
+    for number in 1..=60 {
+        asked.ask(&["send", &format!(r#"{{"user" : {number}}}"#)]);
+    }
+    let lines = |arguments: &[&str]| -> Vec<String> {
+        let told = asked.told(&[&["history"], arguments].concat());
+        told.lines().map(str::to_owned).collect()
+    };
+    let newest = lines(&[]);
+    assert_eq!(newest.len(), 20);
+    let fields: Vec<_> = newest[19].split('\t').collect();
+    assert!(fields[0].ends_with("-60"), "{newest:?}");
+    assert_eq!(fields[3..], ["0", r#"{"user" : 60}"#]);
+    let id = newest[0].split('\t').next().unwrap();
+    assert_eq!(lines(&["--since", id]), newest[1..]);
+    assert_eq!(lines(&["--last", "1"]), newest[19..]);
+    let matching = lines(&["--last", "50", "--match", "user=50", "--match", "user=55"]);
+    assert_eq!(matching, [newest[9].clone(), newest[14].clone()]);
+    let (epoch, _) = id.split_once('-').unwrap();
+    let (status, _, stderr) = asked.ask(&["history", "--since", &format!("{epoch}-1")]);
+    assert_eq!(status, 1);
+    assert!(stderr.starts_with("udpush: "), "{stderr}");
+}
+
+#[test]
 fn a_terminal_has_tables_and_colours_unless_they_are_not_wanted() {
     let asked = Asked::start(&[]);
     let _client = asked.0.connect_v1("/?user=u7");
