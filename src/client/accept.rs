@@ -48,6 +48,32 @@ struct Hand {
     client: Option<(Arc<Mailbox>, SocketAddr)>,
 }
 
+/// Accepts one connection after another, until `stop` is closed and the listener shut. After an
+/// error it waits a little, and says for whom there was no place.
+pub(crate) fn keep_accepting(
+    whom: &str,
+    stop: &Receiver<()>,
+    mut accept_one: impl FnMut() -> io::Result<()>,
+) {
+    loop {
+        let accepted = accept_one();
+        if stop.try_recv() == Err(TryRecvError::Disconnected) {
+            return;
+        }
+        match accepted {
+            Ok(()) => {}
+            // It left before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                log::warn!("cannot accept {whom}: {error}");
+                if stop.recv_timeout(BACK_OFF) == Err(RecvTimeoutError::Disconnected) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
 impl Clients {
     /// Nobody yet.
     pub(crate) fn new(
@@ -76,24 +102,7 @@ impl Clients {
     /// The accept loop: until `stop` is closed and the listener shut.
     pub(crate) fn accept(self: &Arc<Self>, listener: &TcpListener, stop: &Receiver<()>) {
         let mut hand = Hand::default();
-        loop {
-            let accepted = self.accept_one(listener, &mut hand);
-            if stop.try_recv() == Err(TryRecvError::Disconnected) {
-                return;
-            }
-            match accepted {
-                Ok(()) => {}
-                // It left before it was accepted.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    log::warn!("cannot accept a client: {error}");
-                    let stopped = stop.recv_timeout(BACK_OFF);
-                    if stopped == Err(RecvTimeoutError::Disconnected) {
-                        return;
-                    }
-                }
-            }
-        }
+        keep_accepting("a client", stop, || self.accept_one(listener, &mut hand));
     }
 
     /// Waits for a connection, and starts a thread for it.

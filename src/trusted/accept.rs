@@ -4,20 +4,17 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::Receiver;
 
 use super::connection::Connection;
 use super::{Trusted, door};
+use crate::client::accept::keep_accepting;
 use crate::client::census::{Bounds, Census, Guest, Presence};
 use crate::mailbox::Dismissal;
 
 /// Connections at most. Whoever has been idle or slow for longest makes room for a new one.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
-
-/// How long to wait after an error such as having no descriptor left, before it is tried again.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// A thread's stack.
 const STACK: usize = 256 << 10;
@@ -59,23 +56,9 @@ pub(crate) fn run(
     callers: &Arc<Callers>,
     stop: &Receiver<()>,
 ) {
-    loop {
-        let accepted = accept_one(listener, trusted, callers);
-        if stop.try_recv() == Err(TryRecvError::Disconnected) {
-            return;
-        }
-        match accepted {
-            Ok(()) => {}
-            // It left before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                log::warn!("cannot accept a publisher: {error}");
-                if stop.recv_timeout(BACK_OFF) == Err(RecvTimeoutError::Disconnected) {
-                    return;
-                }
-            }
-        }
-    }
+    keep_accepting("a publisher", stop, || {
+        accept_one(listener, trusted, callers)
+    });
 }
 
 fn accept_one(
