@@ -73,7 +73,7 @@
 //!  log's file      nothing: the log thread alone has it
 //! ```
 //!
-//! [`tally`] counts what happens, where it happens, for [`trusted`], the HTTP of 6553.
+//! [`admission`] says who may listen, to what, and until when. [`tally`] counts what happens, where it happens, for [`trusted`], the HTTP of 6553.
 //! A [`feed`] tells it, as it happens, to whoever listens there: [`activity`] is what clients do, also
 //! for the [`webhook`].
 //! [`web`] is the live page and push.js, [`http`] the little HTTP that 6552 speaks. [`server`] starts
@@ -85,6 +85,7 @@
 )]
 
 mod activity;
+mod admission;
 mod audience;
 pub mod cli;
 mod client;

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::census::{Bounds, Census};
 use super::session;
+use crate::admission::Admission;
 use crate::hub::Hub;
 use crate::mailbox::parcel::Memory;
 use crate::mailbox::wire::Wire;
@@ -30,11 +31,14 @@ const STACK: usize = 256 << 10;
 pub(crate) struct Clients {
     /// Where clients join.
     pub(crate) hub: Arc<Hub>,
+    /// Who may join.
+    pub(super) admission: Admission,
     /// What is served to whoever asks for no session.
-    pub(crate) site: Site,
+    pub(super) site: Site,
+    /// What visitors are refused for is counted here.
+    pub(super) tally: Arc<Tally>,
     limits: Limits,
     memory: Arc<Memory>,
-    tally: Arc<Tally>,
     census: Arc<Census>,
 }
 
@@ -78,6 +82,7 @@ impl Clients {
     /// Nobody yet.
     pub(crate) fn new(
         hub: Arc<Hub>,
+        admission: Admission,
         site: Site,
         limits: Limits,
         memory: Arc<Memory>,
@@ -86,6 +91,7 @@ impl Clients {
     ) -> Self {
         Clients {
             hub,
+            admission,
             site,
             limits,
             memory,
@@ -155,8 +161,7 @@ impl Clients {
                 // counts as gone.
                 let mut presence = presence;
                 let mailbox = mailbox;
-                let (hub, site, tally) = (&clients.hub, &clients.site, &clients.tally);
-                session::run(&mailbox, peer, hub, site, tally, &mut presence);
+                session::run(&mailbox, peer, &clients, &mut presence);
             })?;
         Ok(())
     }

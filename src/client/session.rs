@@ -12,6 +12,7 @@ use log::Level;
 use nix::poll::{PollFd, PollFlags};
 use tungstenite::Utf8Bytes;
 
+use super::accept::Clients;
 use super::beat::Beat;
 use super::census::Presence;
 use super::ending::{Close, Ending};
@@ -21,9 +22,8 @@ use super::linger;
 use super::meter::Meter;
 use super::said::Said;
 use crate::activity::{Activity, What};
-use crate::audience::admission;
+use crate::admission::Pass;
 use crate::feed::Feed;
-use crate::hub::Hub;
 use crate::hub::membership::{Membership, Replay};
 use crate::hub::ring::Resumption;
 use crate::logging::{Kind, logged};
@@ -31,7 +31,6 @@ use crate::mailbox::parcel::Parcel;
 use crate::mailbox::{Dismissal, Mailbox, Progress};
 use crate::os;
 use crate::tally::Tally;
-use crate::web::Site;
 use crate::words::{Excerpt, plural};
 
 /// Registrations that a client may send in a second.
@@ -41,12 +40,12 @@ const MAX_REGISTRATIONS: u32 = 20;
 pub(super) fn run(
     mailbox: &Arc<Mailbox>,
     peer: SocketAddr,
-    hub: &Arc<Hub>,
-    site: &Site,
-    tally: &Tally,
+    clients: &Clients,
     presence: &mut Presence,
 ) {
-    let failure = match handshake::perform(mailbox, peer, hub.rule(), site) {
+    let Clients { hub, tally, .. } = clients;
+    let asked = handshake::perform(mailbox, peer, &clients.admission, hub.rule(), &clients.site);
+    let failure = match asked {
         Ok(_) if !presence.settle() => Failure::dismissed(Dismissal::Crowded),
         Ok(visitor) => match hub.join(mailbox, visitor.wish, visitor.answer) {
             Ok(membership) => {
@@ -54,7 +53,14 @@ pub(super) fn run(
                 let beat = Beat::new(membership.client(), hub.heartbeat());
                 let (encoding, patience) = (membership.encoding(), beat.patience());
                 let mut inbound = Inbound::new(encoding, visitor.rest, patience);
-                let session = Session::new(mailbox, membership, &mut inbound, beat, hub, tally);
+                let session = Session::new(
+                    mailbox,
+                    visitor.pass,
+                    membership,
+                    &mut inbound,
+                    beat,
+                    clients,
+                );
                 if session.run(peer) {
                     presence.unsettle(mailbox);
                     // Whether all leaves in time or not, this is the end.
@@ -83,6 +89,7 @@ pub(super) fn run(
 
 struct Session<'a> {
     mailbox: &'a Arc<Mailbox>,
+    pass: Pass,
     membership: Membership,
     inbound: &'a mut Inbound,
     beat: Beat,
@@ -104,11 +111,11 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn new(
         mailbox: &'a Arc<Mailbox>,
+        pass: Pass,
         membership: Membership,
         inbound: &'a mut Inbound,
         mut beat: Beat,
-        hub: &'a Hub,
-        tally: &'a Tally,
+        clients: &'a Clients,
     ) -> Self {
         let now = Instant::now();
         let has_spoken = inbound.has_begun();
@@ -121,10 +128,11 @@ impl<'a> Session<'a> {
             more_to_read: has_spoken,
             inbound,
             beat,
-            tally,
+            tally: &clients.tally,
+            pass,
             membership,
             registrations: (now, 0),
-            activity: &hub.activity,
+            activity: &clients.hub.activity,
             said: Said::new(now),
             why: "its thread panicked: a bug in udpush".into(),
         }
@@ -304,7 +312,7 @@ impl<'a> Session<'a> {
             return Ok(());
         };
         self.count_registration()?;
-        match asked.and_then(|asked| self.membership.register(admission::admit(asked))) {
+        match asked.and_then(|asked| self.membership.register(self.pass.admit(asked))) {
             Ok(()) => self.tell_registration(),
             Err(error) => {
                 logged!(

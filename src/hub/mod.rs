@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::activity::Activity;
-use crate::audience::admission::Admitted;
+use crate::admission::Admitted;
 use crate::audience::registration::budget::Budget;
 use crate::audience::registration::{Registration, RegistrationError};
 use crate::audience::rule::Rule;

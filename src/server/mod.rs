@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
+use crate::admission::Admission;
 use crate::client::accept::Clients;
 use crate::config::{Config, PUBLISH_PORT, UdpReply};
 use crate::hub::workers::Workers;
@@ -93,6 +94,7 @@ impl Server {
         let (limits, site) = (config.limits, Site::new(&bound));
         let clients = Arc::new(Clients::new(
             Arc::clone(&hub),
+            Admission,
             site,
             limits,
             memory,

@@ -19,7 +19,7 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{Request, Version};
 
-use crate::audience::admission;
+use crate::admission::{Admission, Pass};
 use crate::audience::registration::Registration;
 use crate::audience::rule::Rule;
 use crate::http::{Answer, Head};
@@ -34,6 +34,8 @@ pub(crate) use refusal::{Caller, Failure};
 /// A handshake that succeeded.
 #[derive(Debug)]
 pub(crate) struct Visitor {
+    /// What it may ask for later on.
+    pub(crate) pass: Pass,
     /// What the client wants to hear, and how.
     pub(crate) wish: Wish,
     /// The answer's head: 101, or 200 for events.
@@ -44,23 +46,25 @@ pub(crate) struct Visitor {
     pub(crate) caller: Caller,
 }
 
-/// Reads the request and decides. `rule` says which of the query's fields register something;
-/// `site` answers whoever asks for no session.
+/// Reads the request and decides. `admission` judges who asks for a session, `rule` says which of
+/// the query's fields register something; `site` answers whoever asks for none.
 ///
 /// # Errors
 /// See [`Failure`].
 pub(crate) fn perform(
     mailbox: &Mailbox,
     peer: SocketAddr,
+    admission: &Admission,
     rule: &Rule,
     site: &Site,
 ) -> Result<Visitor, Failure> {
     let (head, mut received) = receive::head(mailbox)?;
-    let (wish, answer) = admit(&head, rule, site)?;
+    let (pass, wish, answer) = admit(&head, admission, rule, site)?;
     if wish.encoding == Encoding::Plain {
         tell_foreign_subprotocol(&head, peer);
     }
     Ok(Visitor {
+        pass,
         wish,
         answer,
         rest: received.split_off(head.length),
@@ -82,8 +86,13 @@ fn tell_foreign_subprotocol(head: &Head, peer: SocketAddr) {
     }
 }
 
-/// What the client wants, and the answer's head; or the answer, if that is all it gets.
-fn admit(head: &Head, rule: &Rule, site: &Site) -> Result<(Wish, Vec<u8>), Failure> {
+/// What the client may and wants, and the answer's head; or the answer, if that is all it gets.
+fn admit(
+    head: &Head,
+    admission: &Admission,
+    rule: &Rule,
+    site: &Site,
+) -> Result<(Pass, Wish, Vec<u8>), Failure> {
     let refuse = |answer: Answer| Failure::of(head, answer);
     let (_, query) = head.path_and_query();
     let is_events = stream::is_asked_for(head);
@@ -91,12 +100,13 @@ fn admit(head: &Head, rule: &Rule, site: &Site) -> Result<(Wish, Vec<u8>), Failu
         true => stream::answer(head),
         false => upgrade(head, site).map_err(refuse)?,
     };
+    let pass = admission.judge(head).map_err(refuse)?;
     let (last_id, query) = match is_events {
         true => stream::last_id(head, query),
         false => (None, query.into()),
     };
     let admitted = match Registration::from_query(&query, rule) {
-        Ok(asked) => admission::admit(asked),
+        Ok(asked) => pass.admit(asked),
         Err(error) => {
             let why = format!("the URL's query: {error}");
             // A page cannot read the answer to a handshake that failed.
@@ -114,7 +124,7 @@ fn admit(head: &Head, rule: &Rule, site: &Site) -> Result<(Wish, Vec<u8>), Failu
         admitted,
         since: since.filter(|_| encoding != Encoding::Plain),
     };
-    Ok((wish, answer))
+    Ok((pass, wish, answer))
 }
 
 /// How the client hears messages, and the 101 response; or why there is none.

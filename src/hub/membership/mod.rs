@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::ring::Resumption;
 use super::{Hub, Member, Posted, Wish};
-use crate::audience::admission::Admitted;
+use crate::admission::Admitted;
 use crate::audience::registration::{Names, Registration, RegistrationError};
 use crate::audience::verdict::Verdict;
 use crate::mailbox::Mailbox;

@@ -2,7 +2,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
-use crate::audience::admission::admit;
+use crate::admission::Pass;
 use crate::audience::rule::Rule;
 use crate::clock::Moment;
 use crate::hub::ring::Bounds;
@@ -39,7 +39,7 @@ fn mailbox() -> Arc<Mailbox> {
 fn join(hub: &Arc<Hub>, query: &str, since: Option<String>) -> Result<Membership, Refusal> {
     let wish = Wish {
         encoding: Encoding::V1,
-        admitted: admit(Registration::from_query(query, &Rule::Open).unwrap()),
+        admitted: Pass.admit(Registration::from_query(query, &Rule::Open).unwrap()),
         since,
     };
     hub.join(&mailbox(), wish, Vec::new())
@@ -47,7 +47,7 @@ fn join(hub: &Arc<Hub>, query: &str, since: Option<String>) -> Result<Membership
 
 fn register(membership: &mut Membership, frame: &str) -> Result<(), RegistrationError> {
     let registration = membership.read(frame);
-    membership.register(admit(registration.unwrap().unwrap()))
+    membership.register(Pass.admit(registration.unwrap().unwrap()))
 }
 
 fn reach(hub: &Hub, document: &str) -> usize {
