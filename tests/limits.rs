@@ -106,7 +106,12 @@ fn handshakes_that_never_end_keep_nobody_out() {
     let server = Server::start(&["--log-level", "debug"]);
     // More than may be under way.
     let silent: Vec<_> = (0..1050)
-        .map(|_| TcpStream::connect(server.clients).unwrap())
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.clients).unwrap();
+            // One that says nothing at all is not even accepted for a second.
+            stream.write_all(b"G").unwrap();
+            stream
+        })
         .collect();
     let mut client = server.connect();
     server.push("1");

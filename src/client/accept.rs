@@ -3,12 +3,12 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
-use super::census::{Bounds, Census};
+use super::census::{Bounds, Census, Presence};
+use super::pool::{Pool, Taken};
 use super::session;
 use crate::admission::Admission;
 use crate::hub::Hub;
@@ -22,9 +22,6 @@ use crate::words::canonical;
 
 /// How long to wait after an error such as having no descriptor left, before it is tried again.
 const BACK_OFF: Duration = Duration::from_millis(100);
-
-/// A thread's stack, of which a session touches a fraction.
-const STACK: usize = 256 << 10;
 
 /// What all client threads share, and how many there are.
 #[derive(Debug)]
@@ -40,14 +37,15 @@ pub(crate) struct Clients {
     limits: Limits,
     memory: Arc<Memory>,
     census: Arc<Census>,
+    pool: Arc<Pool<Presence>>,
 }
 
 /// What the accept loop holds when it has to try again.
 #[derive(Default)]
 struct Hand {
-    /// A connection's waker is there before: a client that is accepted with the last descriptor
-    /// would have to be turned away, one that is not waits in the backlog.
-    waker: Option<Waker>,
+    /// A seat for the next client, with its waker: a client that is accepted with the last
+    /// descriptor would have to be turned away, one that is not waits in the backlog.
+    seat: Option<Taken<Presence>>,
     /// A client that there was no thread for.
     client: Option<(Arc<Mailbox>, SocketAddr)>,
 }
@@ -97,6 +95,7 @@ impl Clients {
             memory,
             tally,
             census: Arc::new(Census::new(bounds)),
+            pool: Arc::new(Pool::new(bounds.threads)),
         }
     }
 
@@ -111,58 +110,58 @@ impl Clients {
         keep_accepting("a client", stop, || self.accept_one(listener, &mut hand));
     }
 
-    /// Waits for a connection, and starts a thread for it.
+    /// Waits for a connection, and has a thread serve it.
     fn accept_one(self: &Arc<Self>, listener: &TcpListener, hand: &mut Hand) -> io::Result<()> {
-        let (mailbox, peer) = match hand.client.take() {
-            Some(client) => client,
-            None => self.next_client(listener, hand)?,
+        let mut seat = match hand.seat.take() {
+            Some(seat) => seat,
+            None => self.pool.take()?,
         };
-        let started = self.start(&mailbox, peer);
-        if started.is_err() {
-            hand.client = Some((mailbox, peer));
+        let client = match hand.client.take() {
+            Some(client) => Ok(client),
+            None => self.next_client(listener, seat.waker()),
+        };
+        let outcome = client.and_then(|(mailbox, peer)| {
+            let started = self.start(&mut seat, &mailbox, peer);
+            if started.is_err() {
+                hand.client = Some((mailbox, peer));
+            }
+            started
+        });
+        if outcome.is_err() {
+            hand.seat = Some(seat);
         }
-        started
+        outcome
     }
 
     fn next_client(
         &self,
         listener: &TcpListener,
-        hand: &mut Hand,
+        waker: Arc<Waker>,
     ) -> io::Result<(Arc<Mailbox>, SocketAddr)> {
-        let waker = match hand.waker.take() {
-            Some(waker) => waker,
-            None => Waker::new()?,
-        };
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                let peer = canonical(peer);
-                Ok((self.mailbox(Wire::new(stream, peer), waker), peer))
-            }
-            Err(error) => {
-                hand.waker = Some(waker);
-                Err(error)
-            }
-        }
-    }
-
-    fn mailbox(&self, wire: Wire, waker: Waker) -> Arc<Mailbox> {
+        let (stream, peer) = listener.accept()?;
+        let peer = canonical(peer);
         let memory = Arc::clone(&self.memory);
-        Arc::new(Mailbox::new(wire, waker, self.limits, memory))
+        let mailbox = Mailbox::new(Wire::new(stream, peer), waker, self.limits, memory);
+        Ok((Arc::new(mailbox), peer))
     }
 
-    fn start(self: &Arc<Self>, mailbox: &Arc<Mailbox>, peer: SocketAddr) -> io::Result<()> {
+    fn start(
+        self: &Arc<Self>,
+        seat: &mut Taken<Presence>,
+        mailbox: &Arc<Mailbox>,
+        peer: SocketAddr,
+    ) -> io::Result<()> {
         let presence = self.census.enter(mailbox);
         let (clients, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
-        thread::Builder::new()
-            .name("client".to_owned())
-            .stack_size(STACK)
-            .spawn(move || {
-                // The last to be dropped, in a panic too: all else is closed before the thread
-                // counts as gone.
-                let mut presence = presence;
-                let mailbox = mailbox;
-                session::run(&mailbox, peer, &clients, &mut presence);
-            })?;
-        Ok(())
+        let job = Box::new(move || {
+            // The last to be dropped, in a panic too: all else is closed before the thread counts as
+            // free.
+            let mut presence = presence;
+            let mailbox = mailbox;
+            session::run(&mailbox, peer, &clients, &mut presence);
+            drop(mailbox);
+            presence
+        });
+        self.pool.start(seat, job)
     }
 }

@@ -10,4 +10,5 @@ mod ending;
 mod inbound;
 mod linger;
 mod meter;
+mod pool;
 mod said;

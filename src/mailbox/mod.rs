@@ -102,7 +102,7 @@ pub(crate) struct Mailbox<S = Wire> {
     closing: AtomicBool,
     dismissal: AtomicU8,
     limits: Limits,
-    waker: Waker,
+    waker: Arc<Waker>,
     memory: Arc<Memory>,
     outlet: Mutex<Outlet>,
     wire: S,
@@ -148,7 +148,12 @@ enum Sent {
 
 impl<S: Outflow> Mailbox<S> {
     /// An empty mailbox; `waker` wakes its owner.
-    pub(crate) fn new(wire: S, waker: Waker, limits: Limits, memory: Arc<Memory>) -> Self {
+    pub(crate) fn new(
+        wire: S,
+        waker: impl Into<Arc<Waker>>,
+        limits: Limits,
+        memory: Arc<Memory>,
+    ) -> Self {
         // The bound is kept by counting: a bounded channel would allocate all its slots at once.
         let (sender, receiver) = unbounded();
         Mailbox {
@@ -158,7 +163,7 @@ impl<S: Outflow> Mailbox<S> {
             closing: AtomicBool::new(false),
             dismissal: AtomicU8::new(0),
             limits,
-            waker,
+            waker: waker.into(),
             memory,
             outlet: Mutex::new(Outlet::new(receiver)),
             wire,
@@ -384,7 +389,7 @@ impl Mailbox {
             bytes: 1 << 30,
         };
         let peer = connection.peer_addr().unwrap();
-        let (wire, waker) = (Wire::new(connection, peer), Waker::new().unwrap());
+        let (wire, waker) = (Wire::new(connection, peer), Arc::new(Waker::new().unwrap()));
         Arc::new(Mailbox::new(wire, waker, limits, Arc::default()))
     }
 }

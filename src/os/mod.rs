@@ -18,7 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{self, Backlog, MsgFlags, Shutdown, getsockopt, setsockopt, sockopt};
 use nix::unistd;
-use nix::{getsockopt_impl, libc, sockopt_impl};
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 
 pub(crate) use datagrams::{
     DatagramBuffer, dropped, enlarge_receive_buffer, send_datagram_now, tell_addresses,
@@ -177,9 +177,19 @@ pub(crate) fn outgoing(socket: &TcpStream) -> Outgoing {
     }
 }
 
+sockopt_impl!(
+    /// Seconds for which a connection without data is kept from its listener.
+    TcpDeferAccept,
+    Both,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    u32
+);
+
 /// Prepares a listener so that every connection inherits what a client's socket needs: no delay
 /// (Nagle), `send_buffer` bytes at most in the kernel, and an end when the peer acknowledged
-/// nothing for `user_timeout`. A long backlog, too.
+/// nothing for `user_timeout`. A long backlog, too; and a client is accepted when its request has
+/// come, or after a second: its thread need not wait for it.
 ///
 /// # Errors
 /// When this is no listener.
@@ -192,6 +202,7 @@ pub(crate) fn prepare_listener(
     setsockopt(listener, sockopt::SndBuf, &send_buffer)?;
     let milliseconds = u32::try_from(user_timeout.as_millis()).unwrap_or(u32::MAX);
     setsockopt(listener, sockopt::TcpUserTimeout, &milliseconds)?;
+    setsockopt(listener, TcpDeferAccept, &1)?;
     // Listening again changes nothing but the backlog.
     socket::listen(listener, Backlog::new(BACKLOG)?)?;
     Ok(())
