@@ -31,9 +31,10 @@
 //!  log      1                  writes the log                      told, after the last line        main, at most 1 s
 //!  udp      1                  publishes: steps 1 to 8             its stop channel is closed       server::stop
 //!  worker   --workers          empties mailboxes                   the hub is dropped               server::stop
-//!  accept   1                  starts a thread for each client     listener shut, channel closed    server::stop
-//!  client   one a connection   handshake, session, last bytes      its connection ends, or it is    census, at most 5 s
-//!                                                                  told to go
+//!  accept   1                  finds a thread for each client      listener shut, channel closed    server::stop
+//!  client   one a connection   handshake, session, last bytes;     its connection ends, or it is    census, at most 5 s
+//!                              then the next client's, within a    told to go; idle, with the
+//!                              minute                              process
 //!  webhook  1, by --webhook    POSTs what clients do               its stop channel is closed       server::stop, at
 //!                                                                                                   most 1.25 s
 //! ```
@@ -64,6 +65,7 @@
 //!  outlet          what came out of one mailbox's channel and is not sent    whoever delivers (tries, never waits), and
 //!                                                                            the owner (waits)
 //!  census          client threads, and which are no members                  the accept loop, each client's thread
+//!  pool            client threads that wait for a client                     the accept loop, a client's thread at its end
 //!  tally           what rates are made of; visitors refused, by status       whoever counts first in a second (tries,
 //!                                                                            never waits); threads of those who are
 //!                                                                            refused; whoever asks for the status
