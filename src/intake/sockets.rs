@@ -60,9 +60,15 @@ impl Source {
     }
 }
 
-/// How many of those that were dropped in all were not known before.
+/// How many of those that were dropped in all were not known before. A datagram tells how many that
+/// were when it came in: fewer than the kernel has told meanwhile, if it was asked.
 fn note_dropped(known: &mut u32, dropped: u32) -> u64 {
-    u64::from(dropped.wrapping_sub(std::mem::replace(known, dropped)))
+    let more = dropped.wrapping_sub(*known);
+    if more > u32::MAX / 2 {
+        return 0;
+    }
+    *known = dropped;
+    more.into()
 }
 
 impl Sockets {

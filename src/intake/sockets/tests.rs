@@ -58,3 +58,41 @@ fn sockets_take_turns_and_each_datagram_knows_its_own() {
     }
     assert_eq!(next, [100, 100]);
 }
+
+#[test]
+fn what_the_kernel_dropped_is_counted_once_although_it_is_asked_before_all_is_taken() {
+    const SENT: u64 = 5000;
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    os::enlarge_receive_buffer(&socket, 64 << 10).unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut sockets = Sockets::new(vec![socket]);
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let more_than_it_holds = || {
+        for _ in 0..SENT / 2 {
+            sender.send_to(b"x", address).unwrap();
+        }
+    };
+    more_than_it_holds();
+    // Some make room in the kernel for others, which tell what was dropped so far. The kernel frees
+    // a quarter of its buffer at a time.
+    for _ in 0..10 {
+        sockets.bytes = MAX_BYTES - 1;
+        assert!(sockets.take());
+    }
+    more_than_it_holds();
+    sockets.ask_what_was_dropped();
+    sockets.bytes = 0;
+    assert!(sockets.take(), "the kernel kept some");
+    while sockets.take() {}
+    sockets.ask_what_was_dropped();
+    let taken = sockets.arrivals.len() as u64;
+    assert_eq!((taken < SENT, taken + sockets.dropped()), (true, SENT));
+}
+
+#[test]
+fn a_count_that_is_older_than_what_is_known_tells_nothing_new_and_one_may_wrap_around() {
+    let mut known = u32::MAX - 1;
+    let told = [u32::MAX - 1, u32::MAX - 3, u32::MAX, 2, u32::MAX, 2, 5];
+    let news = told.map(|dropped| note_dropped(&mut known, dropped));
+    assert_eq!(news, [0, 0, 1, 3, 0, 0, 3]);
+}
