@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::Failure;
 use crate::config::{Config, Settings};
@@ -34,9 +34,9 @@ pub(super) fn run(
     let logging = logging::start(&config.log, config.log_level).map_err(untold)?;
     introduce(told, &logging);
     warn_of_unknown_variables(known_variables);
-    let outcome = serve(&config).map_err(|reason| {
+    let outcome = serve(&config, logging.finished()).map_err(|reason| {
         log::error!("{reason}");
-        match logging.is_on_stderr() {
+        match logging.is_on_stderr() && !logging.has_ended() {
             true => Failure::Told,
             false => Failure::Untold(reason),
         }
@@ -74,20 +74,34 @@ fn warn_of_unknown_variables(known: &[OsString]) {
     }
 }
 
-fn serve(config: &Config) -> Result<(), String> {
+fn serve(config: &Config, log_ended: &Receiver<()>) -> Result<(), String> {
     let (events, happened) = bounded(16);
     handle_signals(events.clone())?;
     let server = Server::start(config, events).map_err(|error| error.to_string())?;
-    let event = happened.recv();
+    let event = wait(&happened, log_ended);
     server.stop();
+    judge(event)
+}
+
+/// Until something happens that ends the server. `log_ended` is closed when the log's thread ends,
+/// which comes before the others and has nobody else to tell.
+fn wait(happened: &Receiver<Event>, log_ended: &Receiver<()>) -> Event {
+    select! {
+        // The server holds a sender.
+        recv(happened) -> event => event.unwrap_or(Event::Ended("main")),
+        recv(log_ended) -> _ => Event::Ended("log"),
+    }
+}
+
+/// Whether a server that ended so did what it was told. One that lost a thread is better restarted
+/// than deaf: its exit status says so.
+fn judge(event: Event) -> Result<(), String> {
     match event {
-        Ok(Event::Signal) => {
+        Event::Signal => {
             log::info!("stopped");
             Ok(())
         }
-        Ok(Event::Ended(thread)) => Err(format!("the {thread} thread ended by itself")),
-        // The server holds a sender.
-        Err(_) => Err("nobody is left to tell what happens".to_owned()),
+        Event::Ended(thread) => Err(format!("the {thread} thread ended by itself")),
     }
 }
 
@@ -107,4 +121,29 @@ fn handle_signals(events: Sender<Event>) -> Result<(), String> {
         }
     })
     .map_err(|error| format!("cannot handle signals: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_ends_by_itself_ends_the_server_with_an_error_and_a_signal_does_not() {
+        let (events, happened) = bounded(16);
+        let (log, log_ended) = bounded(0);
+        for (event, expected) in [
+            (Event::Signal, Ok(())),
+            (
+                Event::Ended("udp"),
+                Err("the udp thread ended by itself".to_owned()),
+            ),
+        ] {
+            events.send(event).unwrap();
+            assert_eq!(judge(wait(&happened, &log_ended)), expected);
+        }
+        // As its thread drops it, in a panic too.
+        drop(log);
+        let expected = Err("the log thread ended by itself".to_owned());
+        assert_eq!(judge(wait(&happened, &log_ended)), expected);
+    }
 }

@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, TryRecvError};
 use log::{Level, LevelFilter};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
 use time::OffsetDateTime;
@@ -126,6 +126,16 @@ impl Logging {
     /// Whether lines go to standard error, alone or too.
     pub(crate) fn is_on_stderr(&self) -> bool {
         self.on_stderr
+    }
+
+    /// Closed when the log's thread has ended: by itself, before [`finish`](Self::finish).
+    pub(crate) fn finished(&self) -> &Receiver<()> {
+        &self.finished
+    }
+
+    /// Whether that is so.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.finished.try_recv() == Err(TryRecvError::Disconnected)
     }
 
     /// Writes what waits, sums included, unless that takes longer than a second.
