@@ -39,10 +39,13 @@
 //!                                                                                                   most 1.25 s
 //! ```
 //!
+//! When the log, udp, worker, accept or webhook thread ends by itself, main stops the server, with
+//! exit status 1.
+//!
 //! # The order in which the server stops
 //!
 //! ```text
-//!  signal ──► accept loop ends: no new clients
+//!  signal ──► whoever waits for the canary is told; accept loop ends: no new clients
 //!             └─► UDP thread publishes what its sockets hold, at most 0.5 s
 //!                 └─► handshakes are told to go; nobody can join any more
 //!                     └─► each client is told: what is queued leaves, close 1001, at most 5 s
@@ -64,6 +67,8 @@
 //!                                                                            and leave
 //!  outlet          what came out of one mailbox's channel and is not sent    whoever delivers (tries, never waits), and
 //!                                                                            the owner (waits)
+//!  canary          the one under way, and how the last one fared             whoever asks /healthz; the UDP thread when
+//!                                                                            it comes by; whoever asks for the status
 //!  census          client threads, and which are no members                  the accept loop, each client's thread
 //!  pool            client threads that wait for a client                     the accept loop, a client's thread at its end
 //!  tally           what rates are made of; visitors refused, by status       whoever counts first in a second (tries,
@@ -75,6 +80,8 @@
 //!  log's file      nothing: the log thread alone has it
 //! ```
 //!
+//! [`canary`] finds out whether messages get through, on the thread of whoever asks `/healthz`: it waits
+//! for a second at most, also when it is told to go in the meantime, but for when the server stops.
 //! [`admission`] says who may listen, to what, and until when. [`tally`] counts what happens, where it happens, for [`trusted`], the HTTP of 6553.
 //! A [`feed`] tells it, as it happens, to whoever listens there: [`activity`] is what clients do, also
 //! for the [`webhook`].
@@ -89,6 +96,7 @@
 mod activity;
 mod admission;
 mod audience;
+mod canary;
 pub mod cli;
 mod client;
 mod clock;

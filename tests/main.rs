@@ -19,6 +19,7 @@ mod common;
 mod dashboard;
 mod empty;
 mod events;
+mod healthz;
 mod hostile_clients;
 mod http;
 mod life;

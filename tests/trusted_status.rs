@@ -76,6 +76,7 @@ fn a_server_that_has_done_nothing_tells_what_it_is() {
         "queues": {"bytes": 0, "most": 256 << 20},
         "rates": {"1s": nothing, "60s": nothing},
         "history": {"home": "memory", "messages": 0, "bytes": 0, "oldest": null},
+        "canary": null,
     });
     assert_eq!(status, expected);
 }
@@ -314,6 +315,8 @@ fn prometheus_own_tool_finds_no_fault_with_the_metrics() {
             let _client = server.connect();
             conversation(server.clients, Listener::HANDSHAKE);
             server.push("1");
+            let healthz = conversation(server.clients, "GET /healthz HTTP/1.0\r\n\r\n");
+            assert!(healthz.ends_with("\r\n\r\nok\n"), "{healthz}");
         }
         let (status, text) = ask(&server, "/metrics", &[]);
         assert_eq!(status, 200);

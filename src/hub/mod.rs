@@ -301,6 +301,15 @@ impl Hub {
         }
     }
 
+    /// Posts what is no message into a mailbox that is no client's, under the lock, as a message
+    /// would be, and delivers it.
+    pub(crate) fn post_canary(&self, mailbox: &Mailbox, parcel: Parcel) {
+        let state = self.lock();
+        mailbox.post_alone(parcel);
+        drop(state);
+        mailbox.deliver();
+    }
+
     /// Posts a run of messages to its audience; each encoding is made once, if anybody needs it.
     fn post(
         &self,

@@ -4,10 +4,12 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::submissions::{Submission, Ticket};
+use crate::canary::Flight;
 use crate::message::Document;
 
 /// Messages in a round at most.
@@ -29,6 +31,8 @@ pub(super) struct Rounds {
     /// Where they came from, in the same order.
     origins: VecDeque<Run>,
     bytes: usize,
+    /// The canary, and how many of the documents came before it.
+    canary: Option<(Arc<Flight>, usize)>,
 }
 
 /// Documents that came together.
@@ -107,6 +111,18 @@ impl Rounds {
         self.note(Origin::Submission(submission.ticket), length);
     }
 
+    /// Adds the canary behind what is gathered. One that is still there is late: nobody waits for it
+    /// any more.
+    pub(super) fn add_canary(&mut self, flight: Arc<Flight>) {
+        self.canary = Some((flight, self.documents.len()));
+    }
+
+    /// The canary, if all that came before it is taken.
+    pub(super) fn take_canary(&mut self) -> Option<Arc<Flight>> {
+        let (flight, _) = self.canary.take_if(|(_, before)| *before == 0)?;
+        Some(flight)
+    }
+
     fn push(&mut self, document: Document) {
         self.bytes += document.len() + OVERHEAD;
         self.documents.push_back(document);
@@ -129,6 +145,9 @@ impl Rounds {
         let count = fitting.count().max(1);
         round.extend(self.documents.drain(..count));
         self.bytes -= round.iter().map(|d| d.len() + OVERHEAD).sum::<usize>();
+        if let Some((_, before)) = &mut self.canary {
+            *before = before.saturating_sub(count);
+        }
     }
 
     #[cfg(test)]
@@ -153,6 +172,7 @@ impl Rounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::canary::Canary;
     use crate::message;
 
     fn gather(datagram: &Bytes) -> Rounds {
@@ -183,6 +203,24 @@ mod tests {
         assert_eq!(rounds(quarter.repeat(9)), [4, 4, 1]);
         let larger = format!("\"{}\"", "x".repeat(ROUND_BYTES));
         assert_eq!(rounds(format!("1 {larger} 2 3")), [1, 1, 2]);
+    }
+
+    #[test]
+    fn the_canary_keeps_its_place_among_the_documents() {
+        let canary = Canary::flying();
+        let mut gathered = gather(&"1\n".repeat(ROUND_MESSAGES + 1).into());
+        gathered.add_canary(canary);
+        let mut round = Vec::new();
+        assert!(gathered.take_canary().is_none());
+        gathered.take_round(&mut round);
+        assert!(gathered.take_canary().is_none());
+        // One document more, behind it.
+        let place = std::slice::from_ref(&(0..1));
+        gathered.add(&"2".into(), place, ([127, 0, 0, 1], 1).into());
+        round.clear();
+        gathered.take_round(&mut round);
+        assert!(gathered.take_canary().is_some());
+        assert!(gathered.take_canary().is_none());
     }
 
     #[test]

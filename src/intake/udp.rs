@@ -90,7 +90,7 @@ impl Intake {
                 self.datagrams.sockets.wait(&self.waker, None)?;
             }
             self.gather();
-            self.publish_round();
+            self.publish();
         }
         let deadline = Instant::now() + DRAIN;
         while Instant::now() < deadline {
@@ -132,6 +132,22 @@ impl Intake {
             found_any = true;
         }
         found_any
+    }
+
+    /// Lets the canary through as it would a message, if it is its turn.
+    fn let_canary_through(&mut self) {
+        if self.hub.has_room()
+            && let Some(canary) = self.rounds.take_canary()
+        {
+            self.hub.post_canary(canary.mailbox(), canary.parcel());
+            canary.was_posted();
+        }
+    }
+
+    /// Publishes one round of what is gathered, if the hub has room, and the canary behind it.
+    fn publish(&mut self) {
+        self.publish_round();
+        self.let_canary_through();
     }
 
     /// Publishes one round of what is gathered, if the hub has room. Meanwhile the sockets are

@@ -15,6 +15,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 
 use crate::admission::Admission;
+use crate::canary::Canary;
 use crate::client::accept::Clients;
 use crate::config::{Config, PUBLISH_PORT, UdpReply};
 use crate::hub::workers::Workers;
@@ -32,7 +33,7 @@ use crate::trusted::Trusted;
 use crate::trusted::dashboard::Dashboard;
 use crate::trusted::publish::Answered;
 use crate::trusted::status::Facts;
-use crate::web::Site;
+use crate::web::{self, Site};
 use crate::words::plural;
 use capacity::Capacity;
 pub(crate) use error::StartError;
@@ -49,6 +50,7 @@ pub(crate) struct Server {
     listener: Arc<TcpListener>,
     clients: Arc<Clients>,
     hub: Arc<Hub>,
+    canary: Arc<Canary>,
     /// Wakes the intake.
     waker: Arc<Waker>,
     /// Closing these is the order to stop.
@@ -91,7 +93,9 @@ impl Server {
             .into_iter()
             .map(|publisher| (publisher.socket, Arc::new(publisher.listener)))
             .unzip();
-        let (limits, site) = (config.limits, Site::new(&bound));
+        let canary = Arc::new(Canary::new(web::to_publish_at(&bound)));
+        let limits = config.limits;
+        let site = Site::new(&bound, Arc::clone(&canary));
         let clients = Arc::new(Clients::new(
             Arc::clone(&hub),
             Admission,
@@ -107,7 +111,13 @@ impl Server {
         let trust = Trust::new(config.publish_from.clone(), config.trust_from.clone());
         let (desk, submissions) = desk(Arc::clone(&waker));
         let intake = Intake::new(
-            Datagrams::new(sockets, trust.clone(), replies, Arc::clone(&tally)),
+            Datagrams::new(
+                sockets,
+                trust.clone(),
+                replies,
+                Arc::clone(&canary),
+                Arc::clone(&tally),
+            ),
             submissions,
             sequencer,
             Arc::clone(&hub),
@@ -131,6 +141,7 @@ impl Server {
         let trusted = Arc::new(Trusted {
             desk,
             hub: Arc::clone(&hub),
+            canary: Arc::clone(&canary),
             tally,
             facts,
             webhook: webhook.as_ref().map(|thread| Arc::clone(&thread.webhook)),
@@ -153,6 +164,7 @@ impl Server {
             listener,
             clients,
             hub,
+            canary,
             waker,
             stop_accepting,
             stop_intake,
@@ -169,6 +181,8 @@ impl Server {
     pub(crate) fn stop(mut self) {
         let online = self.hub.online();
         log::info!("stopping: {online} client{} online", plural(online as u64));
+        // Whoever waits for the canary has an answer before nobody lets it through any more.
+        self.canary.stop();
         drop(self.stop_accepting);
         os::shut_listener(&self.listener);
         // A thread that panicked has said so already.

@@ -140,6 +140,16 @@ fn text(trusted: &Trusted) -> String {
         "Bytes of the documents that are held.",
     )
     .value(standing.held.bytes);
+    if let Some(report) = trusted.canary.report() {
+        let well = "Whether the last canary came back: 1, or 0. /healthz sends it.";
+        text.metric(Gauge, "canary_success", well)
+            .value(u8::from(report.result.is_ok()));
+        if let Ok(took) = report.result {
+            let help = "How long the last canary took, through 6553 and out of a mailbox.";
+            text.metric(Gauge, "canary_seconds", help)
+                .value(took.as_secs_f64());
+        }
+    }
     text.0
 }
 

@@ -25,6 +25,7 @@ pub(crate) mod status;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::canary::Canary;
 use crate::hub::Hub;
 use crate::intake::Trust;
 use crate::intake::submissions::Desk;
@@ -38,6 +39,8 @@ pub(crate) struct Trusted {
     pub(crate) desk: Desk,
     /// Who is online, and what they hear.
     pub(crate) hub: Arc<Hub>,
+    /// Whether messages get through.
+    pub(crate) canary: Arc<Canary>,
     /// What has happened.
     pub(crate) tally: Arc<Tally>,
     /// Of this process, what never changes.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Trusted;
+use crate::canary::Report;
 use crate::http::Answer;
 use crate::hub::standing::Standing;
 use crate::logging::{self, Target};
@@ -68,8 +69,18 @@ struct Status<'a> {
     queues: Queues,
     rates: Rates,
     history: History,
+    canary: Option<Canary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook: Option<Webhook>,
+}
+
+/// How the last one fared; times in seconds.
+#[derive(Serialize)]
+struct Canary {
+    sent: u64,
+    ago: f64,
+    took: Option<f64>,
+    failure: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -162,6 +173,7 @@ pub(super) fn answer(trusted: &Trusted) -> Answer {
         },
         rates: Rates { second, minute },
         history: History::of(&standing),
+        canary: trusted.canary.report().map(Canary::of),
         webhook: trusted.webhook.as_deref().map(Webhook::of),
     };
     // Texts, numbers and lists of them always have a JSON form.
@@ -188,6 +200,21 @@ impl Closed {
         Closed {
             since_start: standing.left(),
             too_slow: counted.too_slow,
+        }
+    }
+}
+
+impl Canary {
+    fn of(report: Report) -> Self {
+        let (took, failure) = match report.result {
+            Ok(took) => (Some(took.as_micros() as f64 / 1e6), None),
+            Err(why) => (None, Some(why.to_string())),
+        };
+        Canary {
+            sent: report.sent,
+            ago: report.ago.as_millis() as f64 / 1e3,
+            took,
+            failure,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What 6552 answers to plain HTTP: the live page, push.js, `/healthz`, and the right status to
 //! everything else.
 //!
-//! Pure: a request's head in, an answer out. The client's own thread asks when a handshake turns
-//! out to be none. The files are part of the binary; all that the server adds is where it takes
+//! Pure, but for `/healthz`: a request's head in, an answer out. The client's own thread asks when a
+//! handshake turns out to be none; for `/healthz` it waits until the canary is back. The files are part of the binary; all that the server adds is where it takes
 //! messages, for the commands on the live page.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
+use crate::canary::Canary;
 use crate::http::resource::{HTML, IMAGE, Resource, SCRIPT, STYLE};
 use crate::http::{Answer, Head, cors};
 
@@ -14,6 +16,7 @@ use crate::http::{Answer, Head, cors};
 #[derive(Debug)]
 pub(crate) struct Site {
     resources: [Resource; 6],
+    canary: Arc<Canary>,
 }
 
 /// What page.html holds in place of the address at which messages are taken.
@@ -22,12 +25,13 @@ const PUBLISHERS: &str = "127.0.0.1:6553";
 /// The one file that is meant for others' pages too.
 const PUSH_JS: &str = "/push.js";
 
-/// Whether the server is up, for whatever watches it.
-const HEALTH: &str = "/healthz";
+/// Whether messages get through, for whatever watches the server.
+pub(crate) const HEALTH: &str = "/healthz";
 
 impl Site {
-    /// `publishers` are the addresses at which messages are taken.
-    pub(crate) fn new(publishers: &[SocketAddr]) -> Site {
+    /// `publishers` are the addresses at which messages are taken, `canary` knows whether they get
+    /// through.
+    pub(crate) fn new(publishers: &[SocketAddr], canary: Arc<Canary>) -> Site {
         let page = include_str!("page.html");
         let page = page.replace(PUBLISHERS, &to_publish_at(publishers).to_string());
         Site {
@@ -39,13 +43,14 @@ impl Site {
                 Resource::new("/icon.svg", IMAGE, include_str!("icon.svg")),
                 Resource::new(PUSH_JS, SCRIPT, include_str!("push.js")),
             ],
+            canary,
         }
     }
 }
 
 /// The address to name to somebody on this machine: an IPv4 one rather than another, as every nc
 /// knows those, and loopback for one that stands for all.
-fn to_publish_at(publishers: &[SocketAddr]) -> SocketAddr {
+pub(crate) fn to_publish_at(publishers: &[SocketAddr]) -> SocketAddr {
     let v4 = publishers.iter().find(|address| address.is_ipv4());
     let Some(address) = v4.or(publishers.first()) else {
         return (Ipv4Addr::LOCALHOST, 0).into();
@@ -87,9 +92,7 @@ pub(crate) fn answer(site: &Site, head: &Head) -> Answer {
     let is_allowed = matches!(&*head.method, "GET" | "HEAD");
     match (resource, path) {
         (Some(resource), _) if is_allowed => file(resource, head),
-        (None, HEALTH) if is_allowed => {
-            sentence("200 OK", "ok").header("Cache-Control", "no-store")
-        }
+        (None, HEALTH) if is_allowed => health(&site.canary),
         (Some(_), _) | (None, HEALTH) => not_allowed("GET, HEAD, OPTIONS"),
         (None, cors::EVENTS) => not_allowed("GET, OPTIONS"),
         (None, _) => sentence(
@@ -98,6 +101,14 @@ pub(crate) fn answer(site: &Site, head: &Head) -> Answer {
              /push.js, events at /events, and a WebSocket may connect to any path.",
         ),
     }
+}
+
+fn health(canary: &Canary) -> Answer {
+    let answer = match canary.sing() {
+        Ok(_) => sentence("200 OK", "ok"),
+        Err(why) => sentence("503 Service Unavailable", &why.to_string()),
+    };
+    answer.header("Cache-Control", "no-store")
 }
 
 fn not_allowed(methods: &str) -> Answer {
@@ -114,8 +125,15 @@ mod tests {
     use super::*;
     use crate::http::resource::POLICY;
 
+    /// One whose canary does not fly: its server stops.
+    fn site_at(publishers: &[SocketAddr]) -> Site {
+        let canary = Canary::new(to_publish_at(publishers));
+        canary.stop();
+        Site::new(publishers, Arc::new(canary))
+    }
+
     fn site() -> Site {
-        Site::new(&["127.0.0.1:7000".parse().unwrap()])
+        site_at(&["127.0.0.1:7000".parse().unwrap()])
     }
 
     /// The answer's head, without its date, and body.
@@ -182,7 +200,7 @@ mod tests {
             (&["[::]:7000"], "[::1]:7000"),
         ] {
             let publishers: Vec<_> = publishers.iter().map(|at| at.parse().unwrap()).collect();
-            let page = &Site::new(&publishers).resources[0];
+            let page = &site_at(&publishers).resources[0];
             let attribute = format!("<html lang=\"en\" data-publishers=\"{named}\">");
             assert!(page.content.contains(&attribute), "{named}");
         }
@@ -222,7 +240,7 @@ mod tests {
     #[test]
     fn all_else_gets_its_status() {
         for (request, status) in [
-            ("GET /healthz HTTP/1.1\r\nHost: x", "200"),
+            ("GET /healthz HTTP/1.1\r\nHost: x", "503"),
             ("GET / HTTP/1.0", "200"),
             ("GET /push.js?v=2 HTTP/1.0", "200"),
             ("GET / HTTP/1.1", "400"),
@@ -233,7 +251,7 @@ mod tests {
             ("OPTIONS / HTTP/1.0", "204"),
             ("OPTIONS * HTTP/1.0", "204"),
             ("OPTIONS /nowhere HTTP/1.0", "204"),
-            ("GET //healthz HTTP/1.0", "200"),
+            ("GET //healthz HTTP/1.0", "503"),
             ("DELETE /healthz HTTP/1.0", "405"),
             ("HEAD /events HTTP/1.0", "405"),
         ] {
@@ -246,12 +264,12 @@ mod tests {
                 "{head}"
             );
             let readers = header(&head, "Access-Control-Allow-Origin");
-            let is_file = status == "200" && !request.contains("/healthz");
+            let is_file = status == "200";
             assert_eq!(
                 readers,
                 Some("*").filter(|_| !is_file || request.contains("/push.js"))
             );
         }
-        assert_eq!(get("/healthz", "").1, "ok\n");
+        assert_eq!(get("/healthz", "").1, "the server stops\n");
     }
 }

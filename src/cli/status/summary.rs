@@ -32,6 +32,7 @@ pub(super) struct Summary {
     queues: Queues,
     rates: BTreeMap<String, Rate>,
     history: History,
+    canary: Option<Canary>,
     webhook: Option<Webhook>,
 }
 
@@ -94,6 +95,15 @@ struct History {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+struct Canary {
+    sent: u64,
+    ago: f64,
+    took: Option<f64>,
+    failure: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Webhook {
     url: String,
     waiting: u64,
@@ -145,6 +155,7 @@ impl Summary {
             self.queues(),
             self.history(),
         ]);
+        rows.extend(self.canary());
         rows.extend(self.webhook());
         rows
     }
@@ -259,6 +270,21 @@ impl Summary {
         ("history", words, false)
     }
 
+    fn canary(&self) -> Option<Row> {
+        let Canary {
+            sent,
+            ago,
+            took,
+            failure,
+        } = self.canary.as_ref()?;
+        let fared = match (failure, took) {
+            (Some(why), _) => why.clone(),
+            (None, took) => format!("back in {:.1} ms", took.unwrap_or_default() * 1e3),
+        };
+        let words = format!("{fared}; {} ago, {} sent", duration(*ago), grouped(*sent));
+        Some(("canary", words, failure.is_some()))
+    }
+
     fn webhook(&self) -> Option<Row> {
         let Webhook {
             url,
@@ -293,6 +319,7 @@ mod tests {
         "queues":{"bytes":0,"most":268435456},
         "rates":{"1s":{"messages":0,"deliveries":0,"refused":0},"60s":{"messages":0.7,"deliveries":2.1,"refused":0}},
         "history":{"home":"memory","messages":42,"bytes":4711,"oldest":"k3f9x0ab-1"},
+        "canary":{"sent":1200,"ago":1.5,"took":0.000312,"failure":null},
         "webhook":{"url":"http://127.0.0.1:8080/","waiting":0,"lost":0,"failing_since":null}}"#;
 
     fn printed(json: &str, paint: Paint) -> String {
@@ -317,6 +344,7 @@ refused       1 datagram, 0 documents; 0 dropped by the kernel
 turned away   1 × 400 Bad Request, 2 × 503 Service Unavailable
 waiting       0 bytes of at most 256 MiB
 history       42 messages, 4.6 KiB, in memory, from k3f9x0ab-1 on
+canary        back in 0.3 ms; 1.5 s ago, 1,200 sent
 webhook       http://127.0.0.1:8080/: 0 waiting, 0 lost
 ";
         assert_eq!(printed(STATUS, Paint::NONE), expected);
@@ -332,6 +360,17 @@ webhook       http://127.0.0.1:8080/: 0 waiting, 0 lost
         assert_eq!(coloured.len(), 2, "{text}");
         assert!(coloured[0].starts_with("refused"));
         assert!(coloured[1].starts_with("turned away"));
+    }
+
+    #[test]
+    fn that_messages_do_not_get_through_has_a_colour() {
+        let text = printed(
+            r#"{"canary":{"sent":1,"ago":0.5,"took":null,"failure":"the server stops"}}"#,
+            Paint::ALWAYS,
+        );
+        let line = text.lines().find(|line| line.starts_with("canary"));
+        let expected = "canary        \x1b[33mthe server stops; 0.5 s ago, 1 sent\x1b[0m";
+        assert_eq!(line, Some(expected));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::hub::Refusal;
 use crate::logging::{Kind, logged};
 use crate::mailbox::Dismissal;
 use crate::tally::Tally;
+use crate::web::HEALTH;
 
 /// Letters of a visitor's own text that a line of the log has at most.
 const EXCERPT: usize = 100;
@@ -106,7 +107,9 @@ impl Failure {
         let status = answer.status();
         // Browsers and watchers ask for files that are not there.
         let is_idle = status.starts_with("404") && matches!(&*head.method, "GET" | "HEAD");
-        if status.starts_with(['2', '3']) || is_idle {
+        // Whoever asks whether messages get through is told.
+        let is_told = status.starts_with("503") && head.path_and_query().0 == HEALTH;
+        if status.starts_with(['2', '3']) || is_idle || is_told {
             return Failure {
                 answer: bytes,
                 ends_with_close_frame: false,
