@@ -102,12 +102,13 @@ impl Stream {
         }
         while self.scanned < self.buffer.len() {
             let byte = self.buffer[self.scanned];
-            if self.take(byte) {
-                return Some(self.read());
-            }
+            let has_ended = self.take(byte);
             if self.scanned - self.start > self.most {
                 self.skip_from(self.scanned);
                 return Some(Found::TooLong);
+            }
+            if has_ended {
+                return Some(self.read());
             }
             if byte == b'\n' && self.scanned - self.start >= self.check_at && self.is_within() {
                 self.check_at = 2 * (self.scanned - self.start);
@@ -347,5 +348,11 @@ mod tests {
         let mut stream = Stream::new(100);
         stream.push(format!("\"{}\"\n1\n", "x".repeat(200)).as_bytes());
         assert_eq!(all(&mut stream), ["too long", "1"]);
+        for (length, found) in [(100, None), (101, Some("too long"))] {
+            let text = format!("\"{}\"", "x".repeat(length - 2));
+            stream.push(text.as_bytes());
+            stream.push(b"\n");
+            assert_eq!(all(&mut stream), [found.unwrap_or(&text)]);
+        }
     }
 }
