@@ -1,13 +1,13 @@
 //! Publishing by TCP: documents a line, or POST, with an answer for each.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::common::{Ending, Listener, PATIENCE, Server, frames, php};
+use crate::common::{Connection, Ending, Listener, PATIENCE, Server, frames, php};
 
 fn curl(server: &Server, arguments: &[&str]) -> (u16, Value) {
     let mut command = Command::new("curl");
@@ -220,6 +220,7 @@ fn what_could_be_read_in_two_ways_is_refused() {
             "400 ",
         ),
         ("Content-Length: +1\r\n", "400 "),
+        ("Content-Length:\r\n", "400 "),
         ("Content-Length: 99999999\r\n", "413 "),
         ("Transfer-Encoding: gzip\r\n", "501 "),
     ] {
@@ -230,6 +231,62 @@ fn what_could_be_read_in_two_ways_is_refused() {
             "{headers}: {answer:?}"
         );
     }
+}
+
+#[test]
+fn a_chunk_has_a_size_on_a_line_that_ends_soon() {
+    let server = Server::start(&[]);
+    let line = "x".repeat(300);
+    for body in [
+        "\r\n\r\n",
+        ";x\r\n\r\n",
+        " \r\n\r\n",
+        "x\r\n\r\n",
+        &format!("1;{line}\r\n1\r\n0\r\n\r\n"),
+    ] {
+        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = lines(&server, format!("{head}{body}").as_bytes());
+        assert!(answer[0].starts_with("HTTP/1.1 400 "), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_heads_last_bytes_may_come_with_the_body() {
+    let server = Server::start(&[]);
+    let first = "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let filling = "x".repeat(600);
+    let head =
+        format!("POST / HTTP/1.1\r\nHost: localhost\r\nX: {filling}\r\nContent-Length: 1\r\n\r\n");
+    for cut in head.len() - 4..head.len() {
+        let (begun, rest) = head.split_at(cut);
+        let mut connection = Connection::to(server.publishers);
+        connection
+            .write_all(format!("{first}{begun}").as_bytes())
+            .unwrap();
+        // Answered, so that what came with it is read.
+        let mut answer = BufReader::new(connection);
+        assert_eq!(status(&mut answer), 404);
+        let rest = format!("{rest}1");
+        answer.get_mut().write_all(rest.as_bytes()).unwrap();
+        assert_eq!(status(&mut answer), 200, "{cut}");
+    }
+}
+
+/// The status of the next answer, which is read to its end.
+fn status(answers: &mut impl BufRead) -> u16 {
+    let mut line = String::new();
+    answers.read_line(&mut line).unwrap();
+    let status = line[9..12].parse().unwrap();
+    let mut length = 0;
+    while line != "\r\n" {
+        line.clear();
+        answers.read_line(&mut line).unwrap();
+        if let Some(value) = line.strip_prefix("Content-Length: ") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    answers.read_exact(&mut vec![0; length]).unwrap();
+    status
 }
 
 #[test]

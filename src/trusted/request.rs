@@ -72,7 +72,7 @@ pub(super) fn next(connection: &mut Connection<'_>) -> Result<Request, Fault> {
 
 fn head(connection: &mut Connection<'_>) -> Result<Head, Fault> {
     let mut deadline = None;
-    let mut parsed = 0;
+    let (mut known, mut parsed) = (0, 0);
     loop {
         // Empty lines may stand in front of a request (RFC 9112 §2.2).
         let blank = connection
@@ -82,8 +82,9 @@ fn head(connection: &mut Connection<'_>) -> Result<Head, Fault> {
         let blank = blank.count();
         connection.skip(blank);
         let input = connection.input();
+        let is_last_chance = connection.has_ended() || input.len() >= MAX_HEAD;
         // A head that drips in is parsed again when it has grown by half, or may have ended.
-        if input.len() > parsed + parsed / 2 || input.ends_with(b"\n") {
+        if is_last_chance || input.len() > parsed + parsed / 2 || has_end(input, known) {
             parsed = input.len();
             let head = Head::parse(&input[..parsed.min(MAX_HEAD)]).map_err(malformed)?;
             if let Some(head) = head {
@@ -91,6 +92,7 @@ fn head(connection: &mut Connection<'_>) -> Result<Head, Fault> {
                 return Ok(head);
             }
         }
+        known = input.len();
         if input.len() >= MAX_HEAD {
             let sentence = format!("the request's head is longer than {MAX_HEAD} bytes");
             let answer = refusal("431 Request Header Fields Too Large", &sentence);
@@ -104,6 +106,12 @@ fn head(connection: &mut Connection<'_>) -> Result<Head, Fault> {
         }
         connection.exchange(deadline)?;
     }
+}
+
+/// Whether an empty line has come behind the `known` bytes; a body may follow it at once.
+fn has_end(input: &[u8], known: usize) -> bool {
+    let new = &input[known.saturating_sub(2)..];
+    new.windows(2).any(|pair| pair == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n")
 }
 
 fn malformed(why: Malformed) -> Fault {
@@ -135,6 +143,7 @@ fn length(head: &Head) -> Result<Length, Fault> {
             "501 Not Implemented",
             "of transfer codings, only chunked is understood",
         ))),
+        ([""], []) => Err(bad("Content-Length is no number")),
         ([length], []) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
             match length.parse() {
                 Ok(length) if length <= MAX_BODY => Ok(Length::Bytes(length)),
@@ -172,11 +181,16 @@ fn chunks(connection: &mut Connection<'_>) -> Result<Vec<u8>, Fault> {
     let mut body = Vec::new();
     loop {
         let (line, length) = loop {
-            match httparse::parse_chunk_size(connection.input()) {
-                Ok(httparse::Status::Complete((line, length))) => break (line, length),
-                Ok(httparse::Status::Partial) if connection.input().len() < MAX_CHUNK_LINE => {
-                    more(connection)?;
+            let input = connection.input();
+            // httparse takes none for 0, which would be the last chunk (RFC 9112 §7.1).
+            if input.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) {
+                return Err(bad());
+            }
+            match httparse::parse_chunk_size(input) {
+                Ok(httparse::Status::Complete((line, length))) if line <= MAX_CHUNK_LINE => {
+                    break (line, length);
                 }
+                Ok(httparse::Status::Partial) if input.len() < MAX_CHUNK_LINE => more(connection)?,
                 _ => return Err(bad()),
             }
         };
@@ -202,18 +216,23 @@ fn chunks(connection: &mut Connection<'_>) -> Result<Vec<u8>, Fault> {
 
 /// What may follow the last chunk, up to an empty line; it says nothing here.
 fn trailers(connection: &mut Connection<'_>) -> Result<(), Fault> {
+    let mut length = 0;
     loop {
         let input = connection.input();
-        if let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") {
-            connection.skip(end + 2);
-            if end == 0 {
-                return Ok(());
-            }
-        } else if input.len() > MAX_HEAD {
+        let end = input.windows(2).position(|pair| pair == b"\r\n");
+        if length + end.unwrap_or(input.len()) > MAX_HEAD {
             let answer = refusal("400 Bad Request", "the trailers are too long");
             return Err(Fault::Answer(answer));
-        } else {
-            more(connection)?;
+        }
+        match end {
+            Some(end) => {
+                connection.skip(end + 2);
+                length += end + 2;
+                if end == 0 {
+                    return Ok(());
+                }
+            }
+            None => more(connection)?,
         }
     }
 }
