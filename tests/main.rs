@@ -31,6 +31,7 @@ mod overflow;
 mod push;
 mod refusals;
 mod resume;
+mod rfc6455;
 mod routing;
 mod scripts;
 mod slow_clients;

@@ -1,7 +1,7 @@
 //! Clients that the tests themselves are: one that speaks WebSocket, one that takes the bytes.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
@@ -189,10 +189,28 @@ impl Listener {
         Listener::over(connect_narrow(server))
     }
 
-    fn over(mut stream: TcpStream) -> Listener {
+    /// With the subprotocol `udpush.v1`: what it hears first is its hello.
+    pub fn connect_v1(server: SocketAddr) -> Listener {
+        let stream = TcpStream::connect(server).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Listener::over_v1(stream)
+    }
+
+    /// The same over a connection of the test's own.
+    pub fn over_v1(stream: TcpStream) -> Listener {
+        let (line, rest) = Self::HANDSHAKE.split_at(b"GET / HTTP/1.1\r\n".len());
+        let protocol = b"Sec-WebSocket-Protocol: udpush.v1\r\n";
+        Listener::asking(stream, &[line, protocol, rest].concat())
+    }
+
+    fn over(stream: TcpStream) -> Listener {
+        Listener::asking(stream, Self::HANDSHAKE)
+    }
+
+    fn asking(mut stream: TcpStream, handshake: &[u8]) -> Listener {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(Self::HANDSHAKE).unwrap();
+        stream.write_all(handshake).unwrap();
         let mut listener = Listener(BufReader::with_capacity(64 << 10, stream));
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -252,6 +270,12 @@ impl Listener {
         let mut payload = vec![0; length];
         self.0.read_exact(&mut payload).expect("a whole frame");
         (header[0], payload)
+    }
+
+    /// Ends its own direction.
+    pub fn shut_down(&self) {
+        // The server may be gone.
+        let _ = self.0.get_ref().shutdown(Shutdown::Write);
     }
 
     /// Whether the server has ended the stream by now; nothing else has come.
