@@ -102,6 +102,8 @@ mod client;
 mod clock;
 mod config;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
 mod hub;
 mod intake;

@@ -7,6 +7,8 @@ pub(crate) mod session;
 
 mod beat;
 mod ending;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod inbound;
 mod linger;
 mod meter;

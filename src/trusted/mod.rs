@@ -11,6 +11,8 @@ pub(crate) mod connection;
 pub(crate) mod dashboard;
 mod door;
 mod explain;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guard;
 mod history;
 mod http;
