@@ -1,34 +1,45 @@
 // udpush in a page, as a script or a module: see README.md. It has nothing that Chrome 64 lacks.
-function udpush(url, registration, onMessage) {
+function udpush(url, registration, onMessage, options) {
   "use strict";
 
-  // In ms. The wait for an attempt is random, at first up to SHORTEST, at last up to LONGEST.
-  const SHORTEST = 500;
+  // Makes a token, where the server wants one.
+  const { token } = options || {};
+
+  // In ms. The wait for an attempt is random, at first up to twice SHORTEST, at last up to LONGEST.
+  const SHORTEST = 250;
   const LONGEST = 30000;
-  const STABLE = 5000; // a link that lasts as long makes the wait short again
-  const GREETING = 15000; // from the attempt to the hello
-  const ANSWER = 3000; // to why an attempt failed
-  const SPREAD = 3000; // of `missed`: not all pages are to reload at once
+  // A link that lasts as long makes the wait short again.
+  const STABLE = 5000;
+  // From the attempt to the hello.
+  const GREETING = 15000;
+  // To why an attempt failed.
+  const ANSWER = 3000;
+  // Of `missed`: not all pages are to reload at once.
+  const SPREAD = 3000;
   const MINUTE = 60000;
-  const FINAL = [1008, 4401, 4403]; // would only happen again
+  // Would only happen again; a token's end only where no other is to be had.
+  const FINAL = [1008, 4403, token || 4401];
 
-  const OWN = /^(since|token|last|lastEventId|Last-Event-ID)$/; // the protocol's
-  const LIST = /^$|^[^]+\[[^]*]$/; // another field's, or nobody's
+  // The protocol's fields; and another field's, or nobody's.
+  const OWN = /^(since|token|last|lastEventId|Last-Event-ID)$/;
+  const LIST = /^$|^[^]+\[[^]*]$/;
 
-  const link = document.createDocumentFragment(); // for its events: older browsers construct no target
+  // For its events: older browsers construct no target.
+  const link = document.createDocumentFragment();
   const address = new URL(url, location.href);
   const query = address.searchParams;
   let state = "connecting";
-  let socket;
-  let id = query.get("since"); // of the last message, hello or heartbeat
-  let ceiling = SHORTEST;
-  let openings = 0;
-  let openedAt = Infinity;
-  let heardAt;
-  let patience; // longer silence is a dead link
-  let timer; // of the next attempt, or of the end of patience
-  let missed; // the timer of this event
-  let isToldClosed, isHidden;
+  // As a closed one, at first.
+  let socket = { readyState: 3, close() {} };
+  // Of the last message, hello or heartbeat.
+  let id = query.get("since");
+  let ceiling = SHORTEST, openings = 0, openedAt = Infinity;
+  // Longer silence than `patience` is a dead link.
+  let heardAt, patience;
+  // Of the next attempt, or of the end of patience; of the next token; of `missed`.
+  let timer, renewal, missed;
+  // `asked` changes with each token that is asked for, and when none is of use any more.
+  let asked = 0, isToldClosed, isHidden;
 
   // Who registers nothing hears everything: nothing may get lost here.
   function check(registration) {
@@ -63,18 +74,45 @@ function udpush(url, registration, onMessage) {
   function connect() {
     clearTimeout(timer);
     if (isHidden) return;
-    if (socket && socket.readyState !== WebSocket.CLOSED) {
-      socket.onclose = connect; // never two sockets: a dead one takes its time
+    if (socket.readyState !== WebSocket.CLOSED) {
+      // Never two sockets: a dead one takes its time.
+      socket.onclose = connect;
       return;
     }
-    if (id !== null) query.set("since", id);
-    socket = new WebSocket(address.href, "udpush.v1");
-    socket.onmessage = ({ data }) => hear(data);
-    socket.onclose = ({ code, reason }) => leave(code, reason, FINAL.includes(code));
     state = "connecting";
     heardAt = Date.now();
     patience = GREETING;
     listen();
+    if (token) ask(open, (error) => leave(1006, `no token: ${error}`));
+    else open();
+  }
+
+  function open(value) {
+    if (token) query.set("token", value);
+    if (id !== null) query.set("since", id);
+    socket = new WebSocket(address.href, "udpush.v1");
+    socket.onmessage = ({ data }) => hear(data);
+    socket.onclose = ({ code, reason }) => leave(code, reason, FINAL.includes(code));
+  }
+
+  // What comes when it is of no use any more is nobody's.
+  function ask(take, fail) {
+    const mine = ++asked;
+    const current = (act) => (value) => mine === asked && act(value);
+    Promise.resolve().then(token).then(current(take), current(fail));
+  }
+
+  // Before the end of the token that the link has.
+  function renew() {
+    ask(
+      (value) => socket.send(JSON.stringify({ type: "token", token: value })),
+      () => (renewal = again(renew))
+    );
+  }
+
+  function again(act) {
+    ceiling = Math.min(2 * ceiling, LONGEST);
+    return setTimeout(act, Math.random() * ceiling);
   }
 
   // By the clock: timers stand still while the computer sleeps.
@@ -82,7 +120,7 @@ function udpush(url, registration, onMessage) {
     clearTimeout(timer);
     const left = patience - Math.abs(Date.now() - heardAt);
     if (left > 0) timer = setTimeout(listen, left);
-    else leave(1006, "nothing heard", false);
+    else leave(1006, "nothing heard");
   }
 
   function wake() {
@@ -98,8 +136,11 @@ function udpush(url, registration, onMessage) {
       // If it throws, the browser reports it, and the stream goes on.
       if (onMessage) onMessage(frame.data, id, text.slice(text.indexOf(',"data":') + 8, -1));
     } else if (frame.type === "hello") {
-      patience = 2.5 * 1000 * frame.heartbeat;
+      patience = 2500 * frame.heartbeat;
       listen();
+      clearTimeout(renewal);
+      // When two fifths are left. A browser's timer takes 31 bits.
+      if (token && frame.expires >= 0) renewal = setTimeout(renew, Math.min(500 + 600 * frame.expires, 1e9));
       if (state === "open") tell("registered", frame);
       else greet(frame);
     } else if (frame.type === "error") {
@@ -110,7 +151,7 @@ function udpush(url, registration, onMessage) {
   function greet(hello) {
     state = "open";
     openedAt = heardAt;
-    openings += 1;
+    openings++;
     isToldClosed = false;
     const calm = openings === 1 ? calmAfterLoading(hello) : 0;
     if (hello.resumed === false) {
@@ -129,13 +170,16 @@ function udpush(url, registration, onMessage) {
       sessionStorage[mark] = resumed === false ? Math.min(2 * last || MINUTE, 60 * MINUTE) : 0;
       return last;
     } catch (error) {
-      return MINUTE; // no storage
+      // No storage.
+      return MINUTE;
     }
   }
 
-  function leave(code, reason, final) {
+  function leave(code, reason, final = false) {
     const isUntold = state === "connecting" && !reason && !final;
     clearTimeout(timer);
+    clearTimeout(renewal);
+    asked++;
     socket.onmessage = socket.onclose = null;
     socket.close(1000);
     state = final ? "closed" : "waiting";
@@ -143,13 +187,14 @@ function udpush(url, registration, onMessage) {
       clearTimeout(missed);
       for (const type in wakers) removeEventListener(type, wakers[type]);
     } else {
-      if (id === null) id = ""; // much may be missed before the first hello, too
+      // Much may be missed before the first hello, too.
+      if (id === null) id = "";
       if (Date.now() - openedAt > STABLE) ceiling = SHORTEST;
       openedAt = Infinity;
-      timer = setTimeout(connect, Math.random() * ceiling);
-      ceiling = Math.min(2 * ceiling, LONGEST);
+      timer = again(connect);
     }
-    if (isToldClosed && !final) return; // no news
+    // No news.
+    if (isToldClosed && !final) return;
     isToldClosed = true;
     if (isUntold) explain(code);
     else tell("closed", { code, reason, final });
@@ -163,12 +208,14 @@ function udpush(url, registration, onMessage) {
       const asked = fetch(events.href).then((answer) => {
         const isPlain = /^text\/plain/.test(answer.headers.get("Content-Type"));
         if (isPlain && !answer.ok) return answer.text();
-        if (answer.body) answer.body.cancel(); // it has no end
+        // It has no end.
+        if (answer.body) answer.body.cancel();
         return "HTTP gets through, WebSocket does not: a proxy stops it, or there are too many cookies";
       });
       asked.then(resolve, () => resolve(""));
     }).then((reason) => {
-      if (!isToldClosed || state === "closed") return; // too late
+      // Too late.
+      if (!isToldClosed || state === "closed") return;
       tell("closed", { code, reason: reason.trim(), final: false });
     });
   }
@@ -206,7 +253,7 @@ function udpush(url, registration, onMessage) {
     // With a socket, no page is kept for the Back button.
     pagehide: () => {
       isHidden = true;
-      leave(1001, "page hidden", false);
+      leave(1001, "page hidden");
     },
   };
 
