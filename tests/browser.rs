@@ -7,6 +7,7 @@ mod live_page;
 mod old;
 mod push_js;
 pub mod relay;
+mod tokens;
 mod webdriver;
 
 use std::fs;

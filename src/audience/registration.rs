@@ -8,6 +8,7 @@
 pub(crate) mod budget;
 mod compact;
 mod frame;
+mod narrow;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -27,8 +28,8 @@ use crate::words::JsonLine;
 use budget::Charge;
 use compact::Compact;
 pub(crate) use compact::{Field, hash};
-use frame::Frame;
-pub(crate) use frame::{Names, is_heartbeat};
+use frame::{Fields, Frame};
+pub(crate) use frame::{Names, is_heartbeat, token_in};
 pub(crate) use query::parameters;
 
 /// Bytes that a registration may have as it comes: of the frame, or of those parameters of the
@@ -86,12 +87,26 @@ impl Registration {
             Frame::RegistersNothing => return Err(RegistrationError::NotAnObject),
         };
         check_length(text.len())?;
+        Self::from_fields(found).map(Some)
+    }
+
+    /// Reads a registration from a JSON object that is one, whatever it says.
+    ///
+    /// # Errors
+    /// When it is no object, past a bound, or when a field has a value that is no text.
+    pub(crate) fn from_object(object: &str, rule: &Rule) -> Result<Self, RegistrationError> {
+        check_length(object.len())?;
+        let fields = frame::fields_of(object, rule).ok_or(RegistrationError::NotAnObject)?;
+        Self::from_fields(fields)
+    }
+
+    fn from_fields(fields: Fields<'_>) -> Result<Self, RegistrationError> {
         let mut values_of = BTreeMap::new();
-        for (name, value) in found {
+        for (name, value) in fields {
             let values = values(&name, value)?;
             values_of.insert(name, values);
         }
-        Self::checked(values_of).map(Some)
+        Self::checked(values_of)
     }
 
     /// Reads a registration from the query of a URL, without its `?`, as PHP would: percent escapes

@@ -15,6 +15,7 @@ mod send;
 mod serve;
 mod status;
 mod table;
+mod token;
 mod told;
 mod tools;
 mod trusted;

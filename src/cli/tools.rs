@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{clients, completions, disconnect, explain, history, listen, manual, send, status};
+use super::{
+    clients, completions, disconnect, explain, history, listen, manual, send, status, token,
+};
 
 /// Exit status when all went well, but nobody was meant.
 const NOBODY: u8 = 3;
@@ -19,6 +21,7 @@ pub(super) enum Tool {
     Disconnect(disconnect::Disconnect),
     Explain(explain::Explain),
     History(history::History),
+    Token(token::Token),
     Completions(completions::Completions),
     Man(manual::Man),
 }
@@ -37,6 +40,7 @@ impl Tool {
             Tool::Disconnect(disconnect) => disconnect.run(),
             Tool::Explain(explain) => explain.run(),
             Tool::History(history) => history.run(),
+            Tool::Token(token) => token.run(),
             Tool::Completions(completions) => completions.run(),
             Tool::Man(man) => man.run(),
         };

@@ -164,7 +164,13 @@ fn shake_hands(bytes: &[u8], head: Option<&Head>, rule: &Rule) {
     let (pipe, mailbox) = Pipe::to_mailbox();
     pipe.send(bytes);
     pipe.end();
-    match handshake::perform(&mailbox, Pipe::address(), &Admission, rule, &SITE) {
+    match handshake::perform(
+        &mailbox,
+        Pipe::address(),
+        &Admission::default(),
+        rule,
+        &SITE,
+    ) {
         Ok(visitor) => {
             let head = head.expect("a head");
             assert_eq!(visitor.rest, bytes[head.length..][..visitor.rest.len()]);

@@ -3,6 +3,7 @@
 //! It waits nowhere but in one poll(2), for its waker, its socket, and the next ping.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use super::meter::Meter;
 use super::said::Said;
 use crate::activity::{Activity, What};
 use crate::admission::Pass;
+use crate::admission::token::TokenError;
+use crate::audience::registration::token_in;
 use crate::feed::Feed;
 use crate::hub::membership::{Membership, Replay};
 use crate::hub::ring::Resumption;
@@ -295,8 +298,11 @@ impl<'a> Session<'a> {
         heard.end.map_or(Ok(heard.more), Err)
     }
 
-    /// A text frame: a registration, or something for the site's own code at most.
+    /// A text frame: a registration, a token, or something for the site's own code at most.
     fn hear(&mut self, text: Utf8Bytes) -> Result<(), Ending> {
+        if let Some(token) = token_in(&text) {
+            return self.renew(&token);
+        }
         let client = self.membership.client();
         let Some(asked) = self.membership.read(&text).transpose() else {
             self.ignore(format_args!("{}", text.escape_debug()));
@@ -312,20 +318,52 @@ impl<'a> Session<'a> {
             return Ok(());
         };
         self.count_registration()?;
-        match asked.and_then(|asked| self.membership.register(self.pass.admit(asked))) {
+        let admitted = asked.and_then(|asked| self.pass.admit(asked));
+        match admitted.and_then(|admitted| self.membership.register(admitted)) {
             Ok(()) => self.tell_registration(),
-            Err(error) => {
-                logged!(
-                    Level::Warn,
-                    Kind::NotRegistered,
-                    "client {client}: registration refused: {error}"
-                );
-                if let Some(parcel) = self.membership.encoding().error(&error) {
-                    self.mailbox.post_alone(parcel);
-                }
-            }
+            Err(error) => self.refuse("registration", &error),
         }
         Ok(())
+    }
+
+    /// A new token: what the client asked for is judged anew by it. A bad one changes nothing.
+    fn renew(&mut self, token: &str) -> Result<(), Ending> {
+        let Some(renewed) = self.pass.renewed(token) else {
+            // A page that has one everywhere is as good as any, where none is asked for.
+            self.ignore(format_args!("a token, and none is asked for"));
+            return Ok(());
+        };
+        self.count_registration()?;
+        let before = self.membership.registration().clone();
+        let renewed = renewed.and_then(|pass| {
+            let admitted = pass.admit(self.membership.asked().clone());
+            let registered = admitted.and_then(|admitted| self.membership.register(admitted));
+            registered.map_err(TokenError::Registration)?;
+            Ok(pass)
+        });
+        match renewed {
+            Ok(pass) => {
+                self.pass = pass;
+                if *self.membership.registration() != before {
+                    self.tell_registration();
+                }
+            }
+            Err(error) => self.refuse("token", &error),
+        }
+        Ok(())
+    }
+
+    /// Says so in the log, and to the client, if it knows of errors.
+    fn refuse(&self, what: &str, error: &dyn Display) {
+        let client = self.membership.client();
+        logged!(
+            Level::Warn,
+            Kind::NotRegistered,
+            "client {client}: {what} refused: {error}"
+        );
+        if let Some(parcel) = self.membership.encoding().error(&error) {
+            self.mailbox.post_alone(parcel);
+        }
     }
 
     fn count_registration(&mut self) -> Result<(), Ending> {

@@ -11,6 +11,7 @@ mod values;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) trust_from: Vec<IpNet>,
     /// Names by which the trusted side may be asked.
     pub(crate) trusted_hosts: Vec<String>,
+    /// Where what tokens are signed with is; without it, nobody needs any.
+    pub(crate) secret_file: Option<PathBuf>,
     /// Whether senders of refused datagrams are told.
     pub(crate) udp_reply: UdpReply,
     /// Clients, routes, history.
@@ -114,6 +117,7 @@ impl Settings {
             publish_from,
             trust_from,
             trusted_hosts: self.trusted_host.unwrap_or_default(),
+            secret_file: self.secret_file,
             udp_reply: self.udp_reply.unwrap_or_default(),
             hub: hub::Settings {
                 max_clients: self.max_clients.unwrap_or(10_000) as usize,

@@ -63,6 +63,11 @@ pub(crate) struct Settings {
     )]
     pub(crate) trusted_host: Option<Vec<String>>,
 
+    /// What tokens are signed with; each client needs one then. A file of one secret, or of two,
+    /// each on a line; open to nobody but its owner
+    #[arg(long, env = "UDPUSH_SECRET_FILE", value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
+
     /// Whether the sender of a refused datagram is told why [default: errors]
     #[arg(
         long,

@@ -379,7 +379,7 @@ impl Hub {
         let asked = resumption.as_ref().map(|_| start.is_some());
         let start = start.unwrap_or(newest);
         let heartbeat = self.settings.heartbeat;
-        let hello = Hello::new(client, start, asked, heartbeat, &told);
+        let hello = Hello::new(client, start, asked, heartbeat, &told).until(wish.admitted.until);
         wish.encoding.append_hello(&mut answer, &hello);
         mailbox.post_alone(Parcel::alone(answer, Layout::Whole));
         let position;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use super::membership::Replay;
 use super::*;
-use crate::admission::Pass;
+use crate::admission::{Admitted, Pass};
 use crate::mailbox::Progress;
 use crate::mailbox::frames::append_text;
 use crate::os::Waker;
@@ -13,6 +13,11 @@ use crate::sequencer;
 
 /// Clients at most.
 const MOST: usize = 600;
+
+/// As anybody may register it.
+fn admitted(asked: Registration) -> Admitted {
+    Pass::default().admit(asked).unwrap()
+}
 
 fn hub(history: usize) -> Arc<Hub> {
     let settings = Settings {
@@ -76,7 +81,7 @@ impl Client {
     fn join(&self, hub: &Arc<Hub>, since: Option<MessageId>) -> Result<Membership, Refusal> {
         let wish = Wish {
             encoding: Encoding::V1,
-            admitted: Pass.admit(Registration::default()),
+            admitted: admitted(Registration::default()),
             since: since.map(|id| id.to_string()),
         };
         hub.join(&self.mailbox, wish, Vec::new())
@@ -86,7 +91,7 @@ impl Client {
     fn join_plain(&self, hub: &Arc<Hub>, query: &str) -> Membership {
         let wish = Wish {
             encoding: Encoding::Plain,
-            admitted: Pass.admit(Registration::from_query(query, &Rule::Open).unwrap()),
+            admitted: admitted(Registration::from_query(query, &Rule::Open).unwrap()),
             since: None,
         };
         let membership = hub.join(&self.mailbox, wish, b"101".to_vec()).unwrap();
@@ -164,7 +169,7 @@ fn a_registration_in_the_midst_of_a_replay_tells_where_the_replay_is() {
     let mut membership = client.join(&hub, Some(ids[0])).unwrap();
     client.hears();
     membership
-        .register(Pass.admit(Registration::default()))
+        .register(admitted(Registration::default()))
         .unwrap();
     let heard = String::from_utf8_lossy(&client.hears()).into_owned();
     assert!(heard.contains(&format!(r#""{}""#, ids[0])), "{heard}");

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -45,6 +45,9 @@ pub(crate) struct Hello<'a> {
     pub(crate) resumed: Option<bool>,
     /// Seconds between heartbeats.
     pub(crate) heartbeat: u64,
+    /// Whole seconds until it is closed, unless it has another token by then; absent without tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<u64>,
     /// What the client has registered.
     pub(crate) registration: &'a RawValue,
 }
@@ -215,8 +218,16 @@ impl Hello<'_> {
             id: id.to_string(),
             resumed,
             heartbeat: heartbeat.as_secs(),
+            expires: None,
             registration,
         }
+    }
+
+    /// The same for a client that has to go then.
+    pub(crate) fn until(mut self, until: Option<Instant>) -> Self {
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        self.expires = until.map(|until| left(until).as_secs());
+        self
     }
 }
 
@@ -275,5 +286,7 @@ mod tests {
         );
         hello.resumed = Some(false);
         assert!(json(&hello).contains(r#""resumed":false"#));
+        let hello = hello.until(Some(Instant::now()));
+        assert!(json(&hello).contains(r#""heartbeat":25,"expires":0,"#));
     }
 }

@@ -3,9 +3,13 @@
 use std::net::SocketAddr;
 use std::{fmt, io};
 
+use crate::admission::secret::SecretError;
+
 /// What cannot be had.
 #[derive(Debug)]
 pub(crate) enum StartError {
+    /// The file of `--secret-file`.
+    Secrets(SecretError),
     /// An address.
     Bind {
         /// The address.
@@ -70,6 +74,7 @@ impl fmt::Display for StartError {
                     _ => error.fmt(f),
                 }
             }
+            StartError::Secrets(error) => error.fmt(f),
             StartError::Prepare { address, error } => {
                 write!(f, "cannot prepare {address}: {error}")
             }

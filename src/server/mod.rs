@@ -15,6 +15,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 
 use crate::admission::Admission;
+use crate::admission::secret::Secrets;
 use crate::canary::Canary;
 use crate::client::accept::Clients;
 use crate::config::{Config, PUBLISH_PORT, UdpReply};
@@ -70,6 +71,8 @@ impl Server {
     /// # Errors
     /// What cannot be had; its sentence names the address and the remedy.
     pub(crate) fn start(config: &Config, events: Sender<Event>) -> Result<Server, StartError> {
+        let secrets = config.secret_file.as_deref().map(Secrets::read);
+        let secrets = secrets.transpose().map_err(StartError::Secrets)?;
         let listener = bind::listener(config)?;
         let publishers = bind::publishers(&config.publish)?;
         let capacity = Capacity::find_out(config.hub.max_clients, config.workers);
@@ -98,7 +101,7 @@ impl Server {
         let site = Site::new(&bound, Arc::clone(&canary));
         let clients = Arc::new(Clients::new(
             Arc::clone(&hub),
-            Admission,
+            Admission::new(secrets.as_ref(), &config.hub.rule),
             site,
             limits,
             memory,

@@ -10,6 +10,8 @@ const COLOURED = 5_000; // characters of a message up to which its JSON is colou
 const $ = (id) => document.getElementById(id);
 const base = new URL("./", location.href);
 base.search = base.hash = "";
+// Where the server wants a token, the page's own address has it at first.
+const token = new URLSearchParams(location.search).get("token");
 const publishers = document.documentElement.dataset.publishers;
 
 let link;
@@ -35,7 +37,9 @@ function listen() {
 }
 
 function connect(fields) {
-  link = udpush(base, fields, (_, id, raw) => {
+  const server = new URL(base);
+  if (token) server.searchParams.set("token", token);
+  link = udpush(server, fields, (_, id, raw) => {
     received += 1;
     add({ time: new Date(), id, raw });
   });

@@ -11,14 +11,14 @@ use crate::common::{Directory, Ending, Server, eventually};
 
 /// A page of its own origin that includes push.js from `server`; what is remembered for it is
 /// remembered for its path.
-struct Page {
+pub(super) struct Page {
     directory: Directory,
 }
 
 impl Page {
     /// The script runs when push.js is there, with the WebSocket's address as `server`, and with a
     /// count of the sockets that were opened.
-    fn new(server: impl std::fmt::Display, script: &str) -> Page {
+    pub(super) fn new(server: impl std::fmt::Display, script: &str) -> Page {
         let directory = Directory::new();
         let page = format!(
             r#"<!doctype html>
@@ -38,7 +38,7 @@ impl Page {
         Page { directory }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("file://{}", self.directory.file("page.html").display())
     }
 }

@@ -2,6 +2,7 @@
 
 mod clients;
 mod skip;
+pub mod tokens;
 mod tools;
 
 use std::fs::{self, File};

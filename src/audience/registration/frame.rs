@@ -72,10 +72,8 @@ impl<'a> Frame<'a> {
             let Value::Object(object) = registration else {
                 return Frame::RegistersNothing;
             };
-            let registration = read(object, |name| rule.addresses(name));
-            return registration.map_or(Frame::RegistersNothing, |(_, fields)| {
-                Frame::Registers(fields)
-            });
+            let fields = fields_of(object, rule);
+            return fields.map_or(Frame::RegistersNothing, Frame::Registers);
         }
         fields.retain(|name, _| rule.addresses(name));
         let registers = match rule {
@@ -93,6 +91,22 @@ impl<'a> Frame<'a> {
             true => Frame::Registers(fields),
             false => Frame::Other,
         }
+    }
+}
+
+/// The fields of an object that the rule knows.
+pub(super) fn fields_of<'a>(object: &'a str, rule: &Rule) -> Option<Fields<'a>> {
+    read(object, |name| rule.addresses(name)).map(|(_, fields)| fields)
+}
+
+/// The token in `{"type":"token","token":"…"}`, empty if it is no text; `None` for any other frame.
+pub(crate) fn token_in(text: &str) -> Option<String> {
+    let (_, mut fields) = read(text, |name| matches!(name, "type" | "token"))?;
+    let token = fields.remove("token")?;
+    match (fields.get("type")?, token) {
+        (Value::Text(kind), Value::Text(token)) if kind == "token" => Some(token.trim().to_owned()),
+        (Value::Text(kind), _) if kind == "token" => Some(String::new()),
+        _ => None,
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Lost {
     pub(super) why: String,
     /// Whether trying again is of no use.
     pub(super) is_final: bool,
+    /// Whether it is of use with another token.
+    pub(super) is_end_of_token: bool,
 }
 
 impl Lost {
@@ -33,6 +35,7 @@ impl Lost {
         Lost {
             why: why.to_string(),
             is_final: false,
+            is_end_of_token: false,
         }
     }
 
@@ -40,6 +43,7 @@ impl Lost {
         Lost {
             why: why.to_string(),
             is_final: true,
+            is_end_of_token: false,
         }
     }
 }
@@ -48,7 +52,7 @@ impl Lost {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Link {
-    pub(super) fn open(address: &Address) -> Result<Link, Lost> {
+    pub(super) fn open(address: &Address, token: Option<&str>) -> Result<Link, Lost> {
         let stream = connect(&address.place).map_err(Lost::for_now)?;
         let prepare = || {
             stream.set_nodelay(true)?;
@@ -62,6 +66,12 @@ impl Link {
         request
             .headers_mut()
             .insert("Sec-WebSocket-Protocol", protocol);
+        if let Some(token) = token {
+            let credentials = HeaderValue::from_str(&format!("Bearer {token}"));
+            let mut credentials = credentials.map_err(|_| Lost::finally("that is no token"))?;
+            credentials.set_sensitive(true);
+            request.headers_mut().insert("Authorization", credentials);
+        }
         // The server knows how large a document may be.
         let config = WebSocketConfig::default()
             .max_message_size(None)
@@ -94,7 +104,12 @@ impl Link {
                     let why = format!("closed with {code} {}", frame.reason);
                     let is_final = FINAL.contains(&code);
                     let why = why.trim_end().to_owned();
-                    return Err(Lost { why, is_final });
+                    let is_end_of_token = code == TOKEN_ENDED;
+                    return Err(Lost {
+                        why,
+                        is_final,
+                        is_end_of_token,
+                    });
                 }
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -120,7 +135,9 @@ impl Link {
 
 /// Close codes after which push.js does not come back, either: too many registrations, the token
 /// ended, disconnected by the operator.
-const FINAL: [u16; 3] = [1008, 4401, 4403];
+const FINAL: [u16; 3] = [1008, TOKEN_ENDED, 4403];
+
+const TOKEN_ENDED: u16 = 4401;
 
 /// The first of the host's addresses that answers.
 fn connect(place: &str) -> io::Result<TcpStream> {

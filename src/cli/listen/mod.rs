@@ -7,7 +7,10 @@ mod backoff;
 mod frame;
 mod link;
 
+use std::env;
+use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process;
 use std::thread;
 
@@ -31,6 +34,9 @@ Examples:
 
 Each document is one line, as it came; line breaks between its values become spaces. It connects
 again when the link is lost, goes on where it was, and says so on standard error.
+
+Where the server wants a token, it is in --token-file, which is read anew for each connection, or in
+the variable UDPUSH_TOKEN: on a command line all users of the machine would see it.
 Exit status: 0 --count is reached, Ctrl-C, or nobody reads its output any more; 1 not reached at
 first, or sent away for good; 2 wrong usage.";
 
@@ -45,6 +51,10 @@ pub(super) struct Listen {
     /// What to hear only, repeatable; the same field again: or this value
     #[arg(short, long, value_name = "FIELD=VALUE", value_parser = address::registration)]
     register: Vec<Pair>,
+
+    /// Where the token is that the server wants
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 
     /// Begin after the message with this id
     #[arg(long, value_name = "ID")]
@@ -79,6 +89,7 @@ impl Listen {
             left: self.count,
             ids: self.ids,
             address: self.url,
+            token_file: self.token_file,
             was_open: false,
             backoff: Backoff::default(),
         };
@@ -99,6 +110,7 @@ impl Listen {
 #[derive(Debug)]
 struct Session {
     address: Address,
+    token_file: Option<PathBuf>,
     ids: bool,
     /// Documents until the end.
     left: Option<u64>,
@@ -117,13 +129,19 @@ enum Over {
 impl Session {
     /// Connects, and prints what comes.
     fn listen(&mut self) -> Result<Over, Stop> {
-        let mut link = match Link::open(&self.address) {
+        let token = self.token()?;
+        let mut link = match Link::open(&self.address, token.as_deref()) {
             Ok(link) => link,
             Err(lost) => return Ok(Over::Lost(lost)),
         };
         loop {
             let text = match link.text() {
                 Ok(text) => text,
+                // The file may have the next one by now.
+                Err(lost) if lost.is_end_of_token && self.token_file.is_some() => {
+                    let is_final = false;
+                    return Ok(Over::Lost(Lost { is_final, ..lost }));
+                }
                 Err(lost) => return Ok(Over::Lost(lost)),
             };
             let frame = match frame::read(&text) {
@@ -148,6 +166,16 @@ impl Session {
                 Frame::Unknown => {}
             }
         }
+    }
+
+    /// What lets it in, if anything was given for that.
+    fn token(&self) -> Result<Option<String>, String> {
+        let Some(path) = &self.token_file else {
+            return Ok(env::var("UDPUSH_TOKEN").ok());
+        };
+        let token = fs::read_to_string(path);
+        let token = token.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        Ok(Some(token.trim().to_owned()))
     }
 
     /// Says on standard error what may be missing.

@@ -105,8 +105,9 @@ fn admit(
         true => stream::last_id(head, query),
         false => (None, query.into()),
     };
-    let admitted = match Registration::from_query(&query, rule) {
-        Ok(asked) => pass.admit(asked),
+    let asked = Registration::from_query(&query, rule);
+    let admitted = match asked.and_then(|asked| pass.admit(asked)) {
+        Ok(admitted) => admitted,
         Err(error) => {
             let why = format!("the URL's query: {error}");
             // A page cannot read the answer to a handshake that failed.

@@ -24,6 +24,8 @@ pub(crate) struct Membership {
     online: usize,
     encoding: Encoding,
     registration: Registration,
+    /// What it asked for last; `None`: what it registered. With a token it may be more than that.
+    asked: Option<Registration>,
     until: Option<Instant>,
     /// What its URL registered: a frame that does not ask for it never widens that.
     from_url: Names,
@@ -69,8 +71,9 @@ impl Membership {
             client,
             online,
             encoding: wish.encoding,
-            from_url: Names::of(&wish.admitted.registration),
+            from_url: Names::of(wish.admitted.asked()),
             registration: wish.admitted.registration,
+            asked: wish.admitted.asked,
             until: wish.admitted.until,
             position,
             resumption,
@@ -96,6 +99,11 @@ impl Membership {
     /// What the client has registered.
     pub(crate) fn registration(&self) -> &Registration {
         &self.registration
+    }
+
+    /// What the client asked for: it has registered so much of it as it may hear.
+    pub(crate) fn asked(&self) -> &Registration {
+        self.asked.as_ref().unwrap_or(&self.registration)
     }
 
     /// What a text frame of the client asks for; see [`Registration::from_frame`].
@@ -134,11 +142,12 @@ impl Membership {
             }
         };
         let heartbeat = self.hub.settings.heartbeat;
-        let hello = Hello::new(self.client, id, None, heartbeat, &told);
+        let hello = Hello::new(self.client, id, None, heartbeat, &told).until(admitted.until);
         self.encoding.post_hello(&self.mailbox, &hello);
         drop(state);
         // What it was before is given up only here, and so is a double of what others share.
         self.registration = shared;
+        self.asked = admitted.asked;
         self.until = admitted.until;
         Ok(())
     }

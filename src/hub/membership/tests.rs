@@ -2,7 +2,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::*;
-use crate::admission::Pass;
+use crate::admission::{Admitted, Pass};
 use crate::audience::rule::Rule;
 use crate::clock::Moment;
 use crate::hub::ring::Bounds;
@@ -13,6 +13,11 @@ use crate::sequencer;
 
 /// Room for one registration of one short value, not for two.
 const ROOM_FOR_ONE: usize = 2000;
+
+/// As anybody may register it.
+fn admitted(asked: Registration) -> Admitted {
+    Pass::default().admit(asked).unwrap()
+}
 
 fn hub(registrations: usize) -> Arc<Hub> {
     let settings = Settings {
@@ -39,7 +44,7 @@ fn mailbox() -> Arc<Mailbox> {
 fn join(hub: &Arc<Hub>, query: &str, since: Option<String>) -> Result<Membership, Refusal> {
     let wish = Wish {
         encoding: Encoding::V1,
-        admitted: Pass.admit(Registration::from_query(query, &Rule::Open).unwrap()),
+        admitted: admitted(Registration::from_query(query, &Rule::Open).unwrap()),
         since,
     };
     hub.join(&mailbox(), wish, Vec::new())
@@ -47,7 +52,7 @@ fn join(hub: &Arc<Hub>, query: &str, since: Option<String>) -> Result<Membership
 
 fn register(membership: &mut Membership, frame: &str) -> Result<(), RegistrationError> {
     let registration = membership.read(frame);
-    membership.register(Pass.admit(registration.unwrap().unwrap()))
+    membership.register(admitted(registration.unwrap().unwrap()))
 }
 
 fn reach(hub: &Hub, document: &str) -> usize {

@@ -110,7 +110,7 @@ fn workers_that_hang_are_a_reason_why_the_canary_does_not_come_back() {
     let mailbox = Mailbox::over(socket);
     let wish = Wish {
         encoding: Encoding::Plain,
-        admitted: Pass.admit(Registration::default()),
+        admitted: Pass::default().admit(Registration::default()).unwrap(),
         since: None,
     };
     let join = |_| intake.hub.join(&mailbox, wish.clone(), Vec::new()).unwrap();
