@@ -14,7 +14,8 @@ pub(crate) struct Head {
     pub(crate) target: String,
     /// HTTP/1.`minor`
     pub(crate) minor_version: u8,
-    /// Names and values as they came, values that are no text left out.
+    /// Names and values as they came; what is no text in a value is �, so that nobody can have a
+    /// line overlooked that a proxy has added to.
     pub(crate) headers: Vec<(String, String)>,
     /// Bytes of the head; what follows belongs to the protocol that was asked for.
     pub(crate) length: usize,
@@ -44,9 +45,9 @@ impl Head {
             Err(httparse::Error::TooManyHeaders) => return Err(Malformed::TooManyHeaders),
             Err(_) => return Err(Malformed::NotHttp),
         };
-        let headers = request.headers.iter().filter_map(|header| {
-            let value = std::str::from_utf8(header.value).ok()?;
-            Some((header.name.to_owned(), value.to_owned()))
+        let headers = request.headers.iter().map(|header| {
+            let value = String::from_utf8_lossy(header.value).into_owned();
+            (header.name.to_owned(), value)
         });
         Ok(Some(Head {
             method: request.method.unwrap_or_default().to_owned(),
@@ -119,6 +120,13 @@ mod tests {
         assert_eq!(&text[head.length..], b"rest");
         assert_eq!(head.target, "/a?b=c");
         assert_eq!(head.header("x-Y"), Some("z"));
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_there() {
+        let text = b"GET / HTTP/1.1\r\nX: a\xff, b\r\n\r\n";
+        let head = Head::parse(text).unwrap().unwrap();
+        assert_eq!(head.header("x"), Some("a\u{fffd}, b"));
     }
 
     #[test]
