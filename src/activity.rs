@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tungstenite::Utf8Bytes;
 
+use crate::address::Address;
 use crate::clock::{Clock, Moment};
 use crate::feed::{Event, Feed, Told};
 use crate::message::id::ClientId;
@@ -32,7 +32,7 @@ pub(crate) enum What {
     /// It has joined.
     Connected {
         /// From where.
-        address: SocketAddr,
+        address: Address,
         /// How it hears messages.
         mode: &'static str,
     },
@@ -86,7 +86,7 @@ struct Line<'a> {
     time: &'a str,
     client: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<SocketAddr>,
+    address: Option<Address>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -71,6 +71,7 @@
 //!                                                                            it comes by; whoever asks for the status
 //!  census          client threads, and which are no members                  the accept loop, each client's thread
 //!  pool            client threads that wait for a client                     the accept loop, a client's thread at its end
+//!  crowd           connections of each address                               each client's thread, at its beginning and end
 //!  tally           what rates are made of; visitors refused, by status       whoever counts first in a second (tries,
 //!                                                                            never waits); threads of those who are
 //!                                                                            refused; whoever asks for the status
@@ -94,6 +95,7 @@
 )]
 
 mod activity;
+mod address;
 mod admission;
 mod audience;
 mod canary;

@@ -44,7 +44,7 @@ fn bash_completes_commands_and_flags() {
     };
     assert_eq!(complete("udpush lis"), "listen\n");
     assert_eq!(complete("udpush listen --reg"), "--register\n");
-    assert_eq!(complete("udpush --max-cl"), "--max-clients\n");
+    assert_eq!(complete("udpush --max-m"), "--max-message\n");
     assert_eq!(complete("udpush completions f"), "fish\n");
 }
 

@@ -212,6 +212,18 @@ fn wrong_usage_has_exit_status_2_and_one_line_that_names_the_flag_and_what_is_al
             &["--trusted-host \"intranet:6553\": ", "push.example.org"],
         ),
         (
+            &["--trusted-proxy", "intranet"],
+            &["--trusted-proxy \"intranet\": ", "10.1.2.3"],
+        ),
+        (
+            &["--proxy-protocol=maybe"],
+            &["--proxy-protocol \"maybe\": expected true or false"],
+        ),
+        (
+            &["--max-clients-per-ip", "0"],
+            &["--max-clients-per-ip \"0\": expected a number from 1 to 15000"],
+        ),
+        (
             &["--udp-reply", "always"],
             &["--udp-reply \"always\": expected errors, never"],
         ),
@@ -305,8 +317,10 @@ fn help_tells_of_every_setting_and_version_of_the_version() {
             "publish-from",
             "trust-from",
             "trusted-host",
+            "trusted-proxy",
             "udp-reply",
             "max-clients",
+            "max-clients-per-ip",
             "workers",
             "queue",
             "queue-bytes",

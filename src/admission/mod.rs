@@ -3,16 +3,23 @@
 //!
 //! Without `--secret-file` everybody may register what they ask for, for as long as they like.
 
+mod crowd;
+mod forwarded;
 mod hs256;
+pub(crate) mod proxies;
 pub(crate) mod secret;
 pub(crate) mod token;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::audience::registration::{Registration, RegistrationError};
 use crate::audience::rule::Rule;
 use crate::http::{Answer, Head};
+use crowd::Crowd;
+pub(crate) use crowd::Place;
+use proxies::Proxies;
 use secret::Secrets;
 use token::{Grant, TokenError, Tokens};
 
@@ -21,6 +28,11 @@ use token::{Grant, TokenError, Tokens};
 pub(crate) struct Admission {
     /// With `--secret-file`.
     tokens: Option<Arc<Tokens>>,
+    /// Who may say for whom it asks.
+    pub(crate) proxies: Proxies,
+    /// Connections of an address at most, if that was set.
+    max_per_address: Option<u32>,
+    crowd: Arc<Crowd>,
 }
 
 /// What one visitor may, found out from its request; its session keeps it for the second door.
@@ -47,11 +59,44 @@ impl Admitted {
     }
 }
 
+/// As many connections of one address as there may be are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crowded {
+    /// So many.
+    pub(crate) most: u32,
+}
+
 impl Admission {
     /// With secrets, each visitor needs a token; `rule` says which fields register something.
     pub(crate) fn new(secrets: Option<&Secrets>, rule: &Rule) -> Self {
         let tokens = secrets.map(|secrets| Arc::new(Tokens::new(secrets, rule.clone())));
-        Admission { tokens }
+        Admission {
+            tokens,
+            ..Admission::default()
+        }
+    }
+
+    /// The same, taking the word of these proxies; without `max_per_address` the number of
+    /// connections from loopback and from the proxies themselves has no bound of its own.
+    pub(crate) fn with_addresses(self, proxies: Proxies, max_per_address: Option<u32>) -> Self {
+        Admission {
+            proxies,
+            max_per_address,
+            ..self
+        }
+    }
+
+    /// Before either door: a place for one more connection of this address, which is canonical.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn enter(&self, address: IpAddr) -> Result<Place, Crowded> {
+        let is_exempt = || address.is_loopback() || self.proxies.are_at(address);
+        let most = match self.max_per_address {
+            None if is_exempt() => return Ok(Place::uncounted()),
+            most => most.unwrap_or(crowd::MOST),
+        };
+        self.crowd.enter(address, most).ok_or(Crowded { most })
     }
 
     /// The first door: a request for a WebSocket or for events.

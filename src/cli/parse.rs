@@ -105,8 +105,8 @@ fn fault(error: Error, arguments: &[OsString], file: Option<&(PathBuf, Vec<Entry
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    // Such as `--max-clients <COUNT>`.
-    let flag = text(ContextKind::InvalidArg).and_then(|flag| flag.split(' ').next());
+    // Such as `--max-clients <COUNT>` or `--proxy-protocol[=<BOOL>]`.
+    let flag = text(ContextKind::InvalidArg).and_then(|flag| flag.split([' ', '[', '=']).next());
     let (Some(flag), Some(value)) = (flag, text(ContextKind::InvalidValue)) else {
         return Fault::Usage(first_sentence(&error));
     };

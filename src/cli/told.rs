@@ -27,7 +27,11 @@ pub(super) fn other_than_default(command: &Command, matches: &ArgMatches) -> Vec
         let _ = others.try_clear_id(id);
         if name == "config" || config(&others) != all {
             let value = values.join(",");
-            told.push(format!("--{name} {}", value.escape_debug()));
+            let equals = match flag.is_require_equals_set() {
+                true => '=',
+                false => ' ',
+            };
+            told.push(format!("--{name}{equals}{}", value.escape_debug()));
         }
     }
     // The parser has those that the file sets last.
@@ -62,6 +66,9 @@ mod tests {
         let serve = "serve --queue 100 --log-file \u{1b}";
         let expected = "--log-file \\u{1b} --queue 100";
         assert_eq!(told(CommandLine::command(), serve), expected);
+        let switch = "--proxy-protocol --trusted-proxy 10.0.0.7";
+        let expected = "--proxy-protocol=true --trusted-proxy 10.0.0.7";
+        assert_eq!(told(CommandLine::command(), switch), expected);
         let lists = "--route a --route b";
         assert_eq!(told(CommandLine::command(), lists), "--route a,b");
     }

@@ -7,6 +7,7 @@ use super::ending::Close;
 use super::handshake;
 use super::inbound::{Heard, Inbound};
 use crate::admission::Admission;
+use crate::admission::proxies::Proxies;
 use crate::audience::registration::{Names, Registration};
 use crate::audience::rule::Rule;
 use crate::canary::Canary;
@@ -161,16 +162,18 @@ fn shake_hands(bytes: &[u8], head: Option<&Head>, rule: &Rule) {
         Site::new(&[Pipe::address()], Arc::new(canary))
     });
     static TALLY: LazyLock<Tally> = LazyLock::new(Tally::new);
+    // Who sends this is believed where its client is.
+    static ADMISSION: LazyLock<Admission> = LazyLock::new(|| {
+        let proxies = vec![Pipe::address().ip().into()];
+        Admission::default().with_addresses(Proxies::new(proxies, false), None)
+    });
     let (pipe, mailbox) = Pipe::to_mailbox();
     pipe.send(bytes);
     pipe.end();
-    match handshake::perform(
-        &mailbox,
-        Pipe::address(),
-        &Admission::default(),
-        rule,
-        &SITE,
-    ) {
+    let asked = handshake::perform(&mailbox, Pipe::address(), &ADMISSION, rule, &SITE);
+    let client = mailbox.wire().address();
+    check_line(&client.with_proxy().to_string());
+    match asked {
         Ok(visitor) => {
             let head = head.expect("a head");
             assert_eq!(visitor.rest, bytes[head.length..][..visitor.rest.len()]);
@@ -180,7 +183,7 @@ fn shake_hands(bytes: &[u8], head: Option<&Head>, rule: &Rule) {
             check_registration(&visitor.wish.admitted.registration, rule);
         }
         Err(failure) => {
-            failure.tell(Pipe::address(), &TALLY);
+            failure.tell(client, &TALLY);
             if failure.answer.is_empty() {
                 // It was not a whole head, and it left.
                 assert!(head.is_none());

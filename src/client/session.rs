@@ -17,14 +17,15 @@ use super::accept::Clients;
 use super::beat::Beat;
 use super::census::Presence;
 use super::ending::{Close, Ending};
-use super::handshake::{self, Failure};
+use super::handshake;
 use super::inbound::Inbound;
 use super::linger;
 use super::meter::Meter;
 use super::said::Said;
 use crate::activity::{Activity, What};
-use crate::admission::Pass;
+use crate::address::Address;
 use crate::admission::token::TokenError;
+use crate::admission::{Pass, Place};
 use crate::audience::registration::token_in;
 use crate::feed::Feed;
 use crate::hub::membership::{Membership, Replay};
@@ -48,8 +49,9 @@ pub(super) fn run(
 ) {
     let Clients { hub, tally, .. } = clients;
     let asked = handshake::perform(mailbox, peer, &clients.admission, hub.rule(), &clients.site);
+    let client = mailbox.wire().address();
     let failure = match asked {
-        Ok(_) if !presence.settle() => Failure::dismissed(Dismissal::Crowded),
+        Ok(visitor) if !presence.settle() => visitor.caller.is_the_oldest(),
         Ok(visitor) => match hub.join(mailbox, visitor.wish, visitor.answer) {
             Ok(membership) => {
                 drop(visitor.caller);
@@ -59,12 +61,13 @@ pub(super) fn run(
                 let session = Session::new(
                     mailbox,
                     visitor.pass,
+                    visitor.place,
                     membership,
                     &mut inbound,
                     beat,
                     clients,
                 );
-                if session.run(peer) {
+                if session.run(client) {
                     presence.unsettle(mailbox);
                     // Whether all leaves in time or not, this is the end.
                     let _ = linger::finish(mailbox, inbound.into_meter());
@@ -78,7 +81,7 @@ pub(super) fn run(
         },
         Err(failure) => failure,
     };
-    failure.tell(peer, tally);
+    failure.tell(client, tally);
     if !failure.answer.is_empty() {
         let meter = match failure.ends_with_close_frame {
             true => Meter::of_frames(),
@@ -93,6 +96,8 @@ pub(super) fn run(
 struct Session<'a> {
     mailbox: &'a Arc<Mailbox>,
     pass: Pass,
+    /// Until the session ends: whoever reads of its end finds it free.
+    place: Option<Place>,
     membership: Membership,
     inbound: &'a mut Inbound,
     beat: Beat,
@@ -115,6 +120,7 @@ impl<'a> Session<'a> {
     fn new(
         mailbox: &'a Arc<Mailbox>,
         pass: Pass,
+        place: Place,
         membership: Membership,
         inbound: &'a mut Inbound,
         mut beat: Beat,
@@ -133,6 +139,7 @@ impl<'a> Session<'a> {
             beat,
             tally: &clients.tally,
             pass,
+            place: Some(place),
             membership,
             registrations: (now, 0),
             activity: &clients.hub.activity,
@@ -142,18 +149,17 @@ impl<'a> Session<'a> {
     }
 
     /// From the first line in the log to the last; true when the last bytes are still to be sent.
-    fn run(mut self, peer: SocketAddr) -> bool {
+    fn run(mut self, address: Address) -> bool {
         let (client, online) = (self.membership.client(), self.membership.online());
         logged!(
             Level::Info,
             Kind::Connected,
-            "client {client} connected from {peer} ({online} online)"
+            "client {client} connected from {} ({online} online)",
+            address.with_proxy()
         );
         let mode = self.membership.encoding().mode();
-        self.activity.happened(client, || What::Connected {
-            address: peer,
-            mode,
-        });
+        self.activity
+            .happened(client, || What::Connected { address, mode });
         if !self.membership.registration().is_empty() {
             self.tell_registration();
         }
@@ -427,6 +433,7 @@ impl<'a> Session<'a> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         let client = self.membership.client();
+        self.place = None;
         let online = self.membership.leave();
         let why = &self.why;
         logged!(

@@ -65,6 +65,12 @@ pub(crate) struct Config {
     pub(crate) trusted_hosts: Vec<String>,
     /// Where what tokens are signed with is; without it, nobody needs any.
     pub(crate) secret_file: Option<PathBuf>,
+    /// Networks of proxies that say where clients are.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Whether each of their connections begins with a PROXY header.
+    pub(crate) proxy_protocol: bool,
+    /// Connections of one address at most; `None`: as [`admission`](crate::admission) has it.
+    pub(crate) max_clients_per_ip: Option<u32>,
     /// Whether senders of refused datagrams are told.
     pub(crate) udp_reply: UdpReply,
     /// Clients, routes, history.
@@ -102,6 +108,11 @@ impl Settings {
         {
             return Err(Conflict::OpenToAll(*open));
         }
+        let trusted_proxies = self.trusted_proxy.unwrap_or_default();
+        let proxy_protocol = self.proxy_protocol.unwrap_or_default();
+        if proxy_protocol && trusted_proxies.is_empty() {
+            return Err(Conflict::NoProxies);
+        }
         let (queue_bytes, max_message) = sizes(self.queue_bytes, self.max_message)?;
         let log_max_size = self.log_max_size.unwrap_or(10 << 20);
         let log_file = self.log_file.unwrap_or_else(|| "udpush.log".into());
@@ -118,6 +129,9 @@ impl Settings {
             trust_from,
             trusted_hosts: self.trusted_host.unwrap_or_default(),
             secret_file: self.secret_file,
+            trusted_proxies,
+            proxy_protocol,
+            max_clients_per_ip: self.max_clients_per_ip,
             udp_reply: self.udp_reply.unwrap_or_default(),
             hub: hub::Settings {
                 max_clients: self.max_clients.unwrap_or(10_000) as usize,
@@ -147,6 +161,8 @@ impl Settings {
 pub(crate) enum Conflict {
     /// An address that every machine can reach, and neither `--publish-from` nor `--trust-from`.
     OpenToAll(SocketAddr),
+    /// `--proxy-protocol` without `--trusted-proxy`.
+    NoProxies,
     /// A queue that has no room for two documents.
     QueueTooShort {
         /// `--queue-bytes`.
@@ -164,6 +180,9 @@ impl fmt::Display for Conflict {
             Conflict::OpenToAll(address) => write!(
                 f,
                 "--publish {address} would let every machine publish: name the networks that may, with --publish-from, such as 10.1.0.0/16"
+            ),
+            Conflict::NoProxies => f.write_str(
+                "--proxy-protocol needs to know whose PROXY headers count: name the proxies with --trusted-proxy, such as 10.1.0.7",
             ),
             Conflict::QueueTooShort { queue, message } => write!(
                 f,
@@ -254,6 +273,21 @@ mod tests {
         assert_eq!(sizes(None, Some(4 << 20)), Ok((8 << 20, 4 << 20)));
         assert_eq!(sizes(Some(300_000), Some(150_000)), Ok((300_000, 150_000)));
         assert!(sizes(Some(299_999), Some(150_000)).is_err());
+    }
+
+    #[test]
+    fn the_proxy_protocol_needs_proxies_that_are_trusted() {
+        let settings = Settings {
+            proxy_protocol: Some(true),
+            ..Settings::default()
+        };
+        let sentence = settings.clone().check().unwrap_err().to_string();
+        assert!(sentence.contains("--trusted-proxy"), "{sentence}");
+        let settings = Settings {
+            trusted_proxy: Some(vec!["10.1.0.7/32".parse().unwrap()]),
+            ..settings
+        };
+        assert!(settings.check().unwrap().proxy_protocol);
     }
 
     #[test]

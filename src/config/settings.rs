@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::values::{address, bytes, field, host, network, number, url};
+use super::values::{address, bytes, field, host, network, number, switch, url};
 use super::{LARGEST_DATAGRAM, MOST_CLIENTS};
 
 /// Settings as they were given, each within its own bounds; none has its default yet.
@@ -68,6 +68,30 @@ pub(crate) struct Settings {
     #[arg(long, env = "UDPUSH_SECRET_FILE", value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
 
+    /// A network of proxies, repeatable: what they say in X-Forwarded-For or Forwarded is where their
+    /// clients are, such as 127.0.0.1 [default: nobody is believed]
+    #[arg(
+        long,
+        env = "UDPUSH_TRUSTED_PROXY",
+        value_name = "NETWORK",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub(crate) trusted_proxy: Option<Vec<IpNet>>,
+
+    /// Trusted proxies begin each connection with a header of HAProxy's PROXY protocol, version 1 or
+    /// 2, which names the client [default: false]
+    #[arg(
+        long,
+        env = "UDPUSH_PROXY_PROTOCOL",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = switch
+    )]
+    pub(crate) proxy_protocol: Option<bool>,
+
     /// Whether the sender of a refused datagram is told why [default: errors]
     #[arg(
         long,
@@ -81,6 +105,12 @@ pub(crate) struct Settings {
     #[arg(long, env = "UDPUSH_MAX_CLIENTS", value_name = "COUNT",
           value_parser = number(1, MOST_CLIENTS))]
     pub(crate) max_clients: Option<u32>,
+
+    /// Connections of one address at most, 1 to 15000; of IPv6, all that begin with the same 64 bits are
+    /// one [default: 200, but any number from loopback and trusted proxies]
+    #[arg(long, env = "UDPUSH_MAX_CLIENTS_PER_IP", value_name = "COUNT",
+          value_parser = number(1, MOST_CLIENTS))]
+    pub(crate) max_clients_per_ip: Option<u32>,
 
     /// Threads that deliver to large audiences, 1 to 256 [default: one less than there are cores]
     #[arg(long, env = "UDPUSH_WORKERS", value_name = "COUNT",

@@ -50,6 +50,12 @@ fn parse_bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
+/// Whether something is to be so.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    let wrong = "expected true or false";
+    text.trim().parse().map_err(|_| wrong.to_owned())
+}
+
 /// An address with its port. Names are not looked up: which of their addresses was meant?
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let wrong = "an IP address and a port, such as 127.0.0.1:6552 or [::1]:6552, are needed";

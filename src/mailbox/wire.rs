@@ -5,8 +5,10 @@
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 
 use super::Outflow;
+use crate::address::Address;
 use crate::os::{self, Outgoing};
 
 /// See the module.
@@ -14,17 +16,30 @@ use crate::os::{self, Outgoing};
 pub(crate) struct Wire {
     stream: TcpStream,
     peer: SocketAddr,
+    /// Where the client is, if a proxy told it.
+    client: OnceLock<Address>,
 }
 
 impl Wire {
     /// Over a connection that was accepted from there.
     pub(crate) fn new(stream: TcpStream, peer: SocketAddr) -> Self {
-        Wire { stream, peer }
+        Wire {
+            stream,
+            peer,
+            client: OnceLock::new(),
+        }
     }
 
-    /// Who is at the other end, even if it is gone.
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+    /// Where the client is, even if it is gone: at the other end, or where a proxy says.
+    pub(crate) fn address(&self) -> Address {
+        let told = self.client.get().copied();
+        told.unwrap_or_else(|| Address::direct(self.peer))
+    }
+
+    /// A proxy at the other end says where the client is.
+    pub(crate) fn comes_from(&self, client: Address) {
+        // It is told once.
+        let _ = self.client.set(client);
     }
 
     /// Takes what has arrived, at most a buffer full, and says how many bytes that were; 0 at the

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::http::{Reply, Stream, not_allowed};
 use super::request::Request;
 use super::{Trusted, receipt};
+use crate::address::Address;
 use crate::audience::registration::Registration;
 use crate::audience::rule::Rule;
 use crate::clock::Clock;
@@ -19,7 +20,7 @@ use crate::message::id::ClientId;
 #[derive(Debug, Serialize)]
 struct Told<'a> {
     client: u64,
-    address: String,
+    address: Address,
     since: String,
     seconds: f64,
     mode: &'static str,
@@ -138,7 +139,7 @@ fn tell(listed: &Listed, clock: &mut Clock, json: &mut Vec<u8>) {
     let (queued, sent) = (listed.mailbox.waiting(), card.sent());
     let told = Told {
         client: listed.client.0,
-        address: wire.peer().to_string(),
+        address: wire.address(),
         since: clock.tell(since),
         seconds: seconds(online),
         mode: listed.encoding.mode(),

@@ -4,11 +4,13 @@
 //! The client's own thread runs it. tungstenite judges the headers and makes the answer; it would
 //! leave a bad request without one, and a read timeout is not a deadline.
 
+mod proxy_header;
 mod receive;
 mod refusal;
 mod stream;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use log::Level;
 use tungstenite::error::ProtocolError;
@@ -19,7 +21,8 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{Request, Version};
 
-use crate::admission::{Admission, Pass};
+use crate::address::Address;
+use crate::admission::{Admission, Pass, Place};
 use crate::audience::registration::Registration;
 use crate::audience::rule::Rule;
 use crate::http::{Answer, Head};
@@ -28,8 +31,13 @@ use crate::logging::{Kind, logged};
 use crate::mailbox::Mailbox;
 use crate::mailbox::encoding::{Encoding, SUBPROTOCOL};
 use crate::web::{self, Site};
+use receive::{DEADLINE, Incoming};
 use refusal::excerpt;
 pub(crate) use refusal::{Caller, Failure};
+
+/// How long the request is waited for of a connection that is one too many: its answer depends on
+/// what it asks for, but its place is somebody else's.
+const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// A handshake that succeeded.
 #[derive(Debug)]
@@ -44,6 +52,8 @@ pub(crate) struct Visitor {
     pub(crate) rest: Vec<u8>,
     /// Who it is, if there is no place for it.
     pub(crate) caller: Caller,
+    /// Its place among the connections of its address.
+    pub(crate) place: Place,
 }
 
 /// Reads the request and decides. `admission` judges who asks for a session, `rule` says which of
@@ -58,29 +68,77 @@ pub(crate) fn perform(
     rule: &Rule,
     site: &Site,
 ) -> Result<Visitor, Failure> {
-    let (head, mut received) = receive::head(mailbox)?;
+    let (head, rest, place) = match admission.proxies.are_at(peer.ip()) {
+        false => arrive(mailbox, peer, admission)?,
+        true => arrive_through_proxy(mailbox, peer, admission)?,
+    };
     let (pass, wish, answer) = admit(&head, admission, rule, site)?;
     if wish.encoding == Encoding::Plain {
-        tell_foreign_subprotocol(&head, peer);
+        tell_foreign_subprotocol(&head, mailbox.wire().address());
     }
     Ok(Visitor {
         pass,
         wish,
         answer,
-        rest: received.split_off(head.length),
+        rest,
         caller: Caller::new(&head),
+        place,
     })
+}
+
+/// The request of a client that is at the other end itself, what came behind it, and its place,
+/// which it has before it says anything.
+fn arrive(
+    mailbox: &Mailbox,
+    peer: SocketAddr,
+    admission: &Admission,
+) -> Result<(Head, Vec<u8>, Place), Failure> {
+    match admission.enter(peer.ip()) {
+        Ok(place) => {
+            let (head, rest) = Incoming::new(mailbox, DEADLINE).head()?;
+            Ok((head, rest, place))
+        }
+        Err(crowded) => {
+            let failure = match Incoming::new(mailbox, BRIEFLY).head() {
+                Ok((head, _)) => Caller::new(&head).is_one_too_many(crowded),
+                Err(_) => Failure::one_too_many(crowded),
+            };
+            let proxy = peer.ip();
+            let hint = format_args!("if {proxy} is a proxy: --trusted-proxy {proxy}");
+            Err(failure.hinting(hint))
+        }
+    }
+}
+
+/// The same through a trusted proxy: who it asks for stands in what it sends.
+fn arrive_through_proxy(
+    mailbox: &Mailbox,
+    peer: SocketAddr,
+    admission: &Admission,
+) -> Result<(Head, Vec<u8>, Place), Failure> {
+    let mut incoming = Incoming::new(mailbox, DEADLINE);
+    let nearest = match admission.proxies.send_header() {
+        true => incoming.proxy_header()?,
+        false => None,
+    };
+    let (head, rest) = incoming.head()?;
+    let client = admission.proxies.client_through(peer, nearest, &head);
+    mailbox.wire().comes_from(client);
+    let place = admission.enter(client.ip);
+    let place = place.map_err(|crowded| Caller::new(&head).is_one_too_many(crowded))?;
+    Ok((head, rest, place))
 }
 
 /// A browser that offered subprotocols closes a connection that has none of them: then this is the
 /// one place that tells why.
-fn tell_foreign_subprotocol(head: &Head, peer: SocketAddr) {
+fn tell_foreign_subprotocol(head: &Head, client: Address) {
     let offers: Vec<_> = head.list(SEC_WEBSOCKET_PROTOCOL.as_str()).collect();
     if !offers.is_empty() {
         logged!(
             Level::Debug,
             Kind::Subprotocol,
-            "{peer} offers no subprotocol but {}: it gets none",
+            "{} offers no subprotocol but {}: it gets none",
+            client.with_proxy(),
             excerpt(&offers.join(", "))
         );
     }

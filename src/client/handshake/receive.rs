@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
+use super::proxy_header;
 use super::refusal::Failure;
+use crate::address::Address;
 use crate::http::{Answer, Head, MAX_HEADERS, Malformed};
 use crate::mailbox::Mailbox;
 use crate::os;
 
-/// From the connection to the end of the request's head.
+/// From the connection to the end of the request's head, with the PROXY header before it.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Bytes of a request's head at most: the cookies of all that runs on the same host come along, on
@@ -24,28 +26,64 @@ const FIRST: usize = 1024;
 /// How a TLS handshake begins (RFC 8446 §5.1): a record of this type and major version.
 const TLS: [u8; 2] = [0x16, 0x03];
 
-/// The head, and all that came: `length` tells where what follows it begins.
-pub(super) fn head(mailbox: &Mailbox) -> Result<(Head, Vec<u8>), Failure> {
-    let deadline = Instant::now() + DEADLINE;
-    let mut received = Vec::with_capacity(FIRST);
-    let mut parsed = 0;
-    loop {
-        let known = received.len();
-        // Most requests are there before their thread is.
-        if !receive(mailbox, &mut received)? {
-            wait(mailbox, deadline)?;
-        } else if is_worth_parsing(&received, known, parsed) {
-            parsed = received.len();
-            if let Some(head) = parse(&received)? {
-                return Ok((head, received));
+/// What comes in, until the head is whole.
+pub(super) struct Incoming<'a> {
+    mailbox: &'a Mailbox,
+    deadline: Instant,
+    received: Vec<u8>,
+}
+
+impl<'a> Incoming<'a> {
+    /// Of a connection that was just accepted: all of it is to be there within `patience`.
+    pub(super) fn new(mailbox: &'a Mailbox, patience: Duration) -> Self {
+        Incoming {
+            mailbox,
+            deadline: Instant::now() + patience,
+            received: Vec::with_capacity(FIRST),
+        }
+    }
+
+    /// The PROXY header that is to come first, and with it whom it names, if anybody.
+    pub(super) fn proxy_header(&mut self) -> Result<Option<Address>, Failure> {
+        loop {
+            if let Some(header) = proxy_header::parse(&self.received)? {
+                self.received.drain(..header.length);
+                return Ok(header.source);
             }
+            self.more()?;
         }
-        if received.len() >= MAX_HEAD {
-            let sentence = format!("The request's head is longer than {MAX_HEAD} bytes.");
-            return Err(too_large(&sentence));
+    }
+
+    /// The head, and what came behind it.
+    pub(super) fn head(mut self) -> Result<(Head, Vec<u8>), Failure> {
+        // What came behind a PROXY header may be all of it; without one, nothing has come yet.
+        let (mut known, mut parsed) = (0, 0);
+        loop {
+            if self.received.len() > known && is_worth_parsing(&self.received, known, parsed) {
+                parsed = self.received.len();
+                if let Some(head) = parse(&self.received)? {
+                    let rest = self.received.split_off(head.length);
+                    return Ok((head, rest));
+                }
+            }
+            if self.received.len() >= MAX_HEAD {
+                let sentence = format!("The request's head is longer than {MAX_HEAD} bytes.");
+                return Err(too_large(&sentence));
+            }
+            known = self.received.len();
+            self.more()?;
         }
-        if Instant::now() >= deadline {
-            return Err(late(&received));
+    }
+
+    /// Takes what has arrived, or waits until something may have, or the deadline has passed.
+    fn more(&mut self) -> Result<(), Failure> {
+        // Most requests are there before their thread is.
+        if !receive(self.mailbox, &mut self.received)? {
+            wait(self.mailbox, self.deadline)?;
+        }
+        match Instant::now() < self.deadline {
+            true => Ok(()),
+            false => Err(late(&self.received)),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::net::SocketAddr;
 
 use log::Level;
 
 use super::stream;
+use crate::address::Address;
+use crate::admission::Crowded;
 use crate::http::cors;
 use crate::http::{Answer, Head};
 use crate::hub::Refusal;
@@ -14,12 +15,17 @@ use crate::logging::{Kind, logged};
 use crate::mailbox::Dismissal;
 use crate::tally::Tally;
 use crate::web::HEALTH;
+use crate::words::plural;
 
 /// Letters of a visitor's own text that a line of the log has at most.
 const EXCERPT: usize = 100;
 
 /// Instead of a status, for whoever is refused without a word.
 const NO_ANSWER: &str = "no answer";
+
+/// What the oldest connection is told that is no client when there are too many.
+const OLDEST: &str =
+    "Too many connections are no clients, and this was the oldest of them: try again later.";
 
 /// The end of a handshake that leads to no session.
 #[derive(Debug)]
@@ -52,16 +58,17 @@ impl Failure {
         }
     }
 
-    /// It was told to go, without a word.
-    pub(crate) fn dismissed(why: Dismissal) -> Self {
+    /// It was told to go.
+    pub(super) fn dismissed(why: Dismissal) -> Self {
         match why {
-            Dismissal::Crowded => Failure::refused(
-                Vec::new(),
-                NO_ANSWER,
-                "too many connections were no clients, and it was the oldest of them".to_owned(),
-            ),
+            Dismissal::Crowded => Failure::malformed(&unavailable(OLDEST)),
             why => Failure::silent(format_args!("dismissed: {why:?}")),
         }
+    }
+
+    /// It is refused without a word.
+    pub(super) fn unanswered(why: &str) -> Self {
+        Failure::refused(Vec::new(), NO_ANSWER, format!("{NO_ANSWER}: {why}"))
     }
 
     /// It got an answer, which is no refusal.
@@ -121,17 +128,21 @@ impl Failure {
     }
 
     /// Says it in the log, and counts it if it is a refusal: these are warnings.
-    pub(crate) fn tell(&self, peer: SocketAddr, tally: &Tally) {
-        let why = &self.why;
+    pub(crate) fn tell(&self, client: Address, tally: &Tally) {
+        let (why, client) = (&self.why, client.with_proxy());
         match self.refused {
             Some(status) => {
                 tally.refused_visitor(status);
-                logged!(Level::Warn, Kind::Visitor, "refused visitor {peer}: {why}");
+                logged!(
+                    Level::Warn,
+                    Kind::Visitor,
+                    "refused visitor {client}: {why}"
+                );
             }
             None => logged!(
                 Level::Debug,
                 Kind::Handshake,
-                "no session with {peer}: {why}"
+                "no session with {client}: {why}"
             ),
         }
     }
@@ -153,9 +164,21 @@ impl Caller {
             Refusal::Stopping => "The server stops: try again later.",
             Refusal::NoRoom => "There is no room for more registrations: try again later.",
         };
-        let answer = Answer::new("503 Service Unavailable", sentence)
-            .header("Retry-After", "5")
-            .header("Access-Control-Expose-Headers", "Retry-After");
+        self.come_later(sentence)
+    }
+
+    /// There are as many connections from its address as there may be.
+    pub(super) fn is_one_too_many(&self, crowded: Crowded) -> Failure {
+        self.come_later(&sentence(crowded))
+    }
+
+    /// Others have its place, as it took too long to become a client.
+    pub(crate) fn is_the_oldest(&self) -> Failure {
+        self.come_later(OLDEST)
+    }
+
+    fn come_later(&self, sentence: &str) -> Failure {
+        let answer = unavailable(sentence);
         let (status, why) = (answer.status(), reason(&answer, Some(&self.request)));
         let answer = match self.is_event_source {
             true => stream::come_back(&answer),
@@ -164,6 +187,31 @@ impl Caller {
         let bytes = answer.readers(self.readers.clone()).bytes(false);
         Failure::refused(bytes, status, why)
     }
+}
+
+impl Failure {
+    /// The same for one that has not said what it asks for.
+    pub(super) fn one_too_many(crowded: Crowded) -> Self {
+        Failure::malformed(&unavailable(&sentence(crowded)))
+    }
+
+    /// With a hint for whoever reads the log.
+    pub(super) fn hinting(mut self, hint: impl Display) -> Self {
+        self.why = format!("{}; {hint}", self.why);
+        self
+    }
+}
+
+fn unavailable(sentence: &str) -> Answer {
+    Answer::new("503 Service Unavailable", sentence)
+        .header("Retry-After", "5")
+        .header("Access-Control-Expose-Headers", "Retry-After")
+}
+
+fn sentence(crowded: Crowded) -> String {
+    let most = crowded.most;
+    let many = plural(most.into());
+    format!("{most} connection{many} from one address are as many as are allowed: try again later.")
 }
 
 /// A refusal in the words that the visitor gets, and what it had asked for.
