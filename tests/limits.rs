@@ -103,7 +103,7 @@ fn a_frame_of_16_kib_is_heard_and_one_that_is_larger_is_not() {
 
 #[test]
 fn handshakes_that_never_end_keep_nobody_out() {
-    let server = Server::start(&["--log-level", "debug"]);
+    let mut server = Server::start(&["--log-level", "debug"]);
     // More than may be under way.
     let silent: Vec<_> = (0..1050)
         .map(|_| {
@@ -119,7 +119,13 @@ fn handshakes_that_never_end_keep_nobody_out() {
     // It was the oldest that had to go: to read an end of the newest would wait.
     let mut oldest = &silent[0];
     oldest.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(oldest.read_to_end(&mut Vec::new()).unwrap(), 0);
+    let mut answer = String::new();
+    oldest.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nRetry-After: 5\r\n"), "{answer}");
+    server.wait_for_line(
+        ": 503 Service Unavailable: Too many connections are no clients, and this was the oldest",
+    );
     let newest = &silent[1049];
     newest.set_nonblocking(true).unwrap();
     let nothing = newest.peek(&mut [0; 10]).unwrap_err();
@@ -320,4 +326,70 @@ fn a_history_of_small_documents_takes_no_more_memory_than_it_may() {
     }
     let taken = memory() - before;
     assert!(taken <= 16 << 20, "{taken} bytes");
+}
+
+/// A masked frame with this first byte.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u16).to_be_bytes();
+    [&[first, 0xfe], &length[..], &[0; 4], payload].concat()
+}
+
+#[test]
+fn each_bound_on_what_a_visitor_sends_has_its_answer_and_its_line_in_the_log() {
+    let mut server = Server::start(&["--heartbeat", "3600"]);
+    let head = |lines: &str| format!("GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
+    for (request, answer, line) in [
+        (
+            head(&format!("a: {}\r\n", "x".repeat(33_000))),
+            "431 ",
+            "refused visitor 127.0.0.1:",
+        ),
+        (
+            head(&"a: b\r\n".repeat(256)),
+            "431 ",
+            "The request has more than 256 headers",
+        ),
+        (
+            String::from_utf8(Listener::HANDSHAKE.to_vec())
+                .unwrap()
+                .replace("GET / ", &format!("GET /?a={} ", "x".repeat(257))),
+            "400 ",
+            "400 Bad Request: Refused, the URL's query: ",
+        ),
+    ] {
+        let told = conversation(server.clients, request);
+        assert!(told.starts_with(&format!("HTTP/1.1 {answer}")), "{told}");
+        server.wait_for_line(line);
+    }
+    let fragments = [frame(0x01, &[b'x'; 9000]), frame(0x80, &[b'x'; 9000])].concat();
+    let register = |number| frame(0x81, format!(r#"{{"a":{number}}}"#).as_bytes());
+    for (client, (sent, code, line)) in (1..).zip([
+        (
+            frame(0x81, &[b'x'; 16_385]),
+            1009,
+            "its frame is larger than 16384 bytes",
+        ),
+        (fragments, 1009, "its frame is larger than 16384 bytes"),
+        (
+            (0..21).flat_map(register).collect(),
+            1008,
+            "more than 20 registrations in a second",
+        ),
+        (
+            frame(0x82, b"").repeat(300),
+            1008,
+            "more than 100 frames a second",
+        ),
+        (
+            frame(0x82, &[0; 16_384]).repeat(9),
+            1008,
+            "more than 65536 bytes a second",
+        ),
+    ]) {
+        let mut listener = Listener::connect(server.clients);
+        // The server may be gone before all is out.
+        listener.send_raw(&sent);
+        assert_eq!(listener.close_code(), code, "{line}");
+        server.wait_for_line(&format!("client {client} closed: {line} (0 online)"));
+    }
 }
