@@ -28,6 +28,7 @@ mod log_file;
 mod log_lines;
 mod order;
 mod overflow;
+mod php;
 mod proxies;
 mod push;
 mod refusals;
