@@ -5,6 +5,9 @@
 //! Nothing here repeats any of it, neither to the visitor nor to the log, but for names of fields
 //! that were signed.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -46,6 +46,13 @@ pub fn registrations(bytes: &[u8]) {
     }
 }
 
+/// What somebody signed, and what nobody did.
+pub fn tokens(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        crate::admission::token::fuzzing::tokens(text);
+    }
+}
+
 /// HTTP on the trusted side.
 pub fn requests(bytes: &[u8]) {
     crate::trusted::fuzzing::requests(bytes);

@@ -62,6 +62,18 @@ fn heads_hold_together() {
 }
 
 #[test]
+fn tokens_hold_together() {
+    for token in [
+        "{\"typ\":\"JWT\",\"alg\":\"HS256\"}\n{\"reg\":{\"a\":[1,2],\"b\":3},\"exp\":4102444800,\"nbf\":0}\n{\"a\":2,\"school_id\":4}\n{\"a\":2}",
+        "{\"typ\":\"JWT\",\"alg\":\"none\"}\n{\"reg\":{},\"exp\":4102444800}",
+        "{\"alg\":\"HS256\",\"crit\":1}\n{\"reg\":{},\"exp\":18446744073709551615}",
+        "{\"alg\":\"HS256\",\"alg\":\"HS512\"}\n{\"reg\":[],\"exp\":-1}",
+    ] {
+        tokens(token.as_bytes());
+    }
+}
+
+#[test]
 fn requests_hold_together() {
     try_all_of(
         requests,
