@@ -93,6 +93,42 @@ pub(crate) struct Memory {
     pub(crate) kernel_stack_bytes: u64,
 }
 
+/// What is asked for again and again, and so must cost the server nothing.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub(crate) struct Resources {
+    pub(crate) rss_bytes: u64,
+    pub(crate) threads: u64,
+    pub(crate) descriptors: u64,
+}
+
+impl Resources {
+    /// Threads and descriptors of what comes and goes anyway: somebody who asks for the status.
+    const SLACK: u64 = 8;
+
+    /// The larger of each.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Resources {
+            rss_bytes: self.rss_bytes.max(other.rss_bytes),
+            threads: self.threads.max(other.threads),
+            descriptors: self.descriptors.max(other.descriptors),
+        }
+    }
+
+    /// A sentence when there are more threads or descriptors than `before`. Memory that was freed
+    /// may stay with the process, and says nothing.
+    pub(crate) fn exceeds(self, before: Self) -> Option<String> {
+        let more = |now: u64, before: u64| now > before + Self::SLACK;
+        let is_more =
+            more(self.threads, before.threads) || more(self.descriptors, before.descriptors);
+        is_more.then(|| {
+            format!(
+                "{} threads and {} descriptors are left, {} and {} there were before",
+                self.threads, self.descriptors, before.threads, before.descriptors
+            )
+        })
+    }
+}
+
 /// The server's processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
@@ -142,6 +178,18 @@ impl Server {
     pub(crate) fn processor_time(&self) -> Option<Duration> {
         let times = self.pids.iter().map(|&pid| os::processor_time(pid).ok());
         times.sum()
+    }
+
+    pub(crate) fn resources(&self) -> Resources {
+        let mut sum = Resources::default();
+        for pid in &self.pids {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            sum.rss_bytes += number(&status, "VmRSS:") * 1024;
+            sum.threads += number(&status, "Threads:");
+            let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+            sum.descriptors += descriptors.map_or(0, |entries| entries.count() as u64);
+        }
+        sum
     }
 
     pub(crate) fn memory(&self) -> Memory {

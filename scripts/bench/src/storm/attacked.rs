@@ -1,0 +1,239 @@
+//! The server that is attacked: one that the storm starts itself, or one that runs already.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::server_stats::{Resources, Server, Table};
+
+/// Starting, and answering a question, takes no longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What was taken for clients is given back by then: the end of one connection takes at most as long.
+const RELEASE: Duration = Duration::from_secs(25);
+
+/// What is needed of it.
+#[derive(Debug)]
+pub(crate) struct Attacked {
+    /// Where clients connect.
+    pub(crate) clients: SocketAddr,
+    /// Where messages go in.
+    pub(crate) publishers: SocketAddr,
+    /// Its process, where it is on this machine.
+    pub(crate) process: Option<Server>,
+    own: Option<Own>,
+}
+
+/// A server of the storm's own: killed when this is dropped.
+#[derive(Debug)]
+struct Own {
+    binary: PathBuf,
+    flags: Vec<String>,
+    directory: PathBuf,
+    child: Child,
+}
+
+impl Attacked {
+    /// One that runs already.
+    pub(crate) fn given(clients: SocketAddr, publishers: SocketAddr) -> Self {
+        Attacked {
+            clients,
+            publishers,
+            process: Server::find(clients, Table::Tcp),
+            own: None,
+        }
+    }
+
+    /// A new one of this binary, on free ports of loopback, with its log in a directory of its own.
+    pub(crate) fn start(binary: &Path, flags: &[&str]) -> Result<Self, String> {
+        let name = format!("udpush-storm-{}-{}", std::process::id(), unique());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir(&directory)
+            .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
+        let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let child = spawn(binary, &flags, &directory, free, free)?;
+        let own = Own {
+            binary: binary.to_owned(),
+            flags,
+            directory,
+            child,
+        };
+        let mut attacked = Attacked {
+            clients: free,
+            publishers: free,
+            process: None,
+            own: Some(own),
+        };
+        attacked.await_listening(0)?;
+        Ok(attacked)
+    }
+
+    /// Kills it with SIGKILL. Only for one of the storm's own.
+    pub(crate) fn kill(&mut self) -> Result<(), String> {
+        let own = self
+            .own
+            .as_mut()
+            .ok_or("it is not this program's to kill")?;
+        let killed = own.child.kill().and_then(|()| own.child.wait());
+        killed.map_err(|error| format!("cannot kill the server: {error}"))?;
+        Ok(())
+    }
+
+    /// Starts it again on the same ports, and does not wait until it listens.
+    pub(crate) fn start_again(&mut self) -> Result<(), String> {
+        let (clients, publishers) = (self.clients, self.publishers);
+        let own = self
+            .own
+            .as_mut()
+            .ok_or("it is not this program's to start")?;
+        own.child = spawn(&own.binary, &own.flags, &own.directory, clients, publishers)?;
+        self.process = Some(Server::with_pid(own.child.id())?);
+        Ok(())
+    }
+
+    /// Its log, where it is the storm's own.
+    pub(crate) fn log(&self) -> Option<String> {
+        let own = self.own.as_ref()?;
+        fs::read_to_string(own.directory.join("udpush.log")).ok()
+    }
+
+    /// Whether it is the storm's own, and has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let own = self.own.as_mut();
+        own.is_some_and(|own| !matches!(own.child.try_wait(), Ok(None)))
+    }
+
+    /// The log names the addresses when all of them are bound.
+    fn await_listening(&mut self, from: usize) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            let ended = self.has_ended();
+            let log = self.log().unwrap_or_default();
+            if let Some((clients, publishers)) = log.get(from..).and_then(addresses) {
+                (self.clients, self.publishers) = (clients, publishers);
+                let pid = self.own.as_ref().map(|own| own.child.id());
+                self.process = pid.map(Server::with_pid).transpose()?;
+                return Ok(());
+            }
+            if ended || begun.elapsed() > PATIENCE {
+                return Err(format!("the server does not start; its log: {log}"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What it needs now; nothing where that cannot be known.
+    pub(crate) fn resources(&self) -> Resources {
+        let process = self.process.as_ref();
+        process.map_or(Resources::default(), Server::resources)
+    }
+
+    /// Waits until it needs no more than before, and says what it needs then.
+    pub(crate) fn await_resources(&self, before: Resources) -> Resources {
+        let begun = Instant::now();
+        loop {
+            let now = self.resources();
+            if now.exceeds(before).is_none() || begun.elapsed() > RELEASE {
+                return now;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Visitors that it has refused so far.
+    pub(crate) fn refused(&self) -> Result<u64, String> {
+        let status = self.status()?;
+        let refused = status["refused_visitors"].as_object();
+        let counts = refused
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, count)| count.as_u64());
+        Ok(counts.sum())
+    }
+
+    /// What it tells of itself.
+    pub(crate) fn status(&self) -> Result<Value, String> {
+        let address = self.publishers;
+        let answer = ask(address).map_err(|error| format!("{address} tells no status: {error}"))?;
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+        body.and_then(|body| serde_json::from_str(body).ok())
+            .ok_or_else(|| format!("{address} tells no status: is it udpush?"))
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn unique() -> u32 {
+    std::time::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default()
+        .subsec_nanos()
+}
+
+fn spawn(
+    binary: &Path,
+    flags: &[String],
+    directory: &Path,
+    clients: SocketAddr,
+    publishers: SocketAddr,
+) -> Result<Child, String> {
+    let spawn = || {
+        let stderr = File::create(directory.join("stderr"))?;
+        let mut command = Command::new(binary);
+        command.args(["--listen", &clients.to_string()]);
+        command.args(["--publish", &publishers.to_string()]);
+        command.args(["--log-file", "udpush.log"]).args(flags);
+        command.current_dir(directory).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(stderr).spawn()
+    };
+    let name = binary.display();
+    spawn().map_err(|error: io::Error| format!("cannot start {name}: {error}"))
+}
+
+/// Of the line `listening: clients on A (tcp), publishers on B (udp, tcp)`.
+fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let (_, rest) = log.split_once("listening: clients on ")?;
+    let (clients, rest) = rest.split_once(" (tcp), publishers on ")?;
+    let (publishers, _) = rest.split_once(" (udp, tcp)")?;
+    Some((clients.parse().ok()?, publishers.parse().ok()?))
+}
+
+fn ask(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_tells_the_addresses() {
+        let log = "… [INFO] listening: clients on 127.0.0.1:1 (tcp), publishers on 127.0.0.1:2 (udp, tcp)\n";
+        let expected = (
+            "127.0.0.1:1".parse().unwrap(),
+            "127.0.0.1:2".parse().unwrap(),
+        );
+        assert_eq!(addresses(log), Some(expected));
+        assert_eq!(addresses("… [INFO] listening: clients on 127"), None);
+    }
+}
