@@ -36,19 +36,16 @@ fn no_connection_that_behaves_badly_costs_a_good_client_a_message() {
     assert_eq!(names.join(","), attacks);
     for row in rows {
         assert_eq!(row["lost"], 0, "{row}");
-        // There was an attack at all.
-        let threads = |when: &str| row[when]["threads"].as_u64();
-        assert!(threads("peak") > threads("before"), "{row}");
+        assert!(row["attempts"].as_u64().unwrap() > 0, "{row}");
     }
 }
 
 #[test]
-fn a_flood_of_datagrams_leaves_no_more_behind_than_a_count() {
+fn a_flood_of_datagrams_keeps_out_nothing_that_comes_by_tcp_and_is_told() {
     let rows = storm(&["--only", "flood", "--seconds", "2"]);
     assert_eq!(rows[0]["lost"], 0, "{}", rows[0]);
     let note = rows[0]["note"].as_str().unwrap();
     assert!(note.contains(" datagrams, all of them told"), "{note}");
-    assert!(!note.contains("dropped 0 datagrams"), "{note}");
 }
 
 #[test]

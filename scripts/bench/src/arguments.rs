@@ -20,6 +20,7 @@ Examples:
 Other servers:
   udpush-bench --connect 127.0.0.1:8080 --path /sub/x --publish-via http --publish http://127.0.0.1:8080/pub/x
   udpush-bench --connect 127.0.0.1:8090 --publish-via nats --publish 127.0.0.1:4222
+  udpush-bench storm                              what the open network does, while good clients listen
   udpush-bench floor --listen 127.0.0.1:7552 --publish 127.0.0.1:7553
 
 Everyone who listens to the server sees the documents. CPU is the server's own, as the kernel accounts it.

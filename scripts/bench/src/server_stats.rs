@@ -114,8 +114,19 @@ impl Resources {
         }
     }
 
-    /// A sentence when there are more threads or descriptors than `before`. Memory that was freed
-    /// may stay with the process, and says nothing.
+    /// A sentence when there are more connections than `before`. A thread that waits for the next
+    /// client has a descriptor, one that has a client has two. Memory that was freed may stay with the
+    /// process, and says nothing.
+    pub(crate) fn has_more_connections(self, before: Self) -> Option<String> {
+        let connections = |of: Self| of.descriptors.saturating_sub(of.threads);
+        let (now, before) = (connections(self), connections(before));
+        (now > before + Self::SLACK).then(|| {
+            let left = now - before;
+            format!("{left} more descriptors are left than threads that wait for clients have")
+        })
+    }
+
+    /// A sentence when there are more threads or descriptors than `before`.
     pub(crate) fn exceeds(self, before: Self) -> Option<String> {
         let more = |now: u64, before: u64| now > before + Self::SLACK;
         let is_more =

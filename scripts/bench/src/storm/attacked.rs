@@ -16,6 +16,8 @@ use crate::server_stats::{Resources, Server, Table};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What was taken for clients is given back by then: the end of one connection takes at most as long.
 const RELEASE: Duration = Duration::from_secs(25);
+/// So long a thread waits for the next client.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// What is needed of it.
 #[derive(Debug)]
@@ -134,12 +136,25 @@ impl Attacked {
         process.map_or(Resources::default(), Server::resources)
     }
 
-    /// Waits until it needs no more than before, and says what it needs then.
-    pub(crate) fn await_resources(&self, before: Resources) -> Resources {
+    /// Waits until it has no more connections than before, and says what it needs then.
+    pub(crate) fn await_the_end_of_connections(&self, before: Resources) -> Resources {
+        self.await_resources(RELEASE, |now| now.has_more_connections(before).is_none())
+    }
+
+    /// Waits until the threads that wait for clients have ended, too.
+    pub(crate) fn await_the_end_of_threads(&self, before: Resources) -> Resources {
+        self.await_resources(RELEASE + KEPT, |now| now.exceeds(before).is_none())
+    }
+
+    fn await_resources(
+        &self,
+        patience: Duration,
+        is_enough: impl Fn(Resources) -> bool,
+    ) -> Resources {
         let begun = Instant::now();
         loop {
             let now = self.resources();
-            if now.exceeds(before).is_none() || begun.elapsed() > RELEASE {
+            if is_enough(now) || begun.elapsed() > patience {
                 return now;
             }
             thread::sleep(Duration::from_millis(50));

@@ -101,10 +101,11 @@ pub(super) fn listen_under(
         Ok(())
     })?;
     row.under = Times::of(&good.tally.to_delivery);
+    row.attempts = front.attempts();
     if attack == Attack::Flood {
         after_flood(attacked, drops, &mut row)?;
     }
-    row.after = attacked.await_resources(row.before);
+    row.after = attacked.await_the_end_of_connections(row.before);
     part(&mut good, &mut row, End::After(AROUND), "after")?;
     row.refused = attacked.refused()? - refused;
     judge(attack, &good, &mut row);
@@ -133,10 +134,6 @@ fn part(good: &mut Generator<'_>, row: &mut Row, end: End, what: &str) -> Result
 
 /// Does something while the attack goes on, and looks at the server. What the attack came to, and
 /// what the server needed at most.
-#[expect(
-    clippy::type_complexity,
-    reason = "a note or a fault, and what was needed"
-)]
 fn under(
     attack: Attack,
     attacked: &Attacked,
@@ -209,7 +206,7 @@ fn judge(attack: Attack, good: &Generator<'_>, row: &mut Row) {
     for (reason, count) in &good.clients.closed {
         row.fault(format!("{count} good clients were closed: {reason}"));
     }
-    if let Some(what) = row.after.exceeds(row.before) {
+    if let Some(what) = row.after.has_more_connections(row.before) {
         row.fault(what);
     }
     if attack == Attack::Stuck && row.peak.rss_bytes > 0 {

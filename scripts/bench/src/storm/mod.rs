@@ -149,9 +149,19 @@ impl Storm {
             faults += self.tell(&row);
         } else {
             let mut attacked = self.attacked(&[])?;
+            let before = attacked.resources();
             for attack in self.attacks() {
                 let row = self.attack(attack, &mut attacked, &mut progress)?;
                 progress.clear();
+                faults += self.tell(&row);
+            }
+            if self.only.is_empty() {
+                self.say("waiting a minute, until no thread waits for a client any more");
+                let mut row = Row::new("nothing");
+                row.before = before;
+                row.after = attacked.await_the_end_of_threads(before);
+                row.peak = row.after;
+                row.faults.extend(row.after.exceeds(before));
                 faults += self.tell(&row);
             }
         }

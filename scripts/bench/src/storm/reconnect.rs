@@ -105,6 +105,7 @@ pub(crate) fn run(
     row.after = attacked.resources();
     row.peak = row.after;
     row.cpu_under = spent.server.map(|server| 100.0 * server / spent.seconds);
+    row.attempts = fleet.attempts;
     row.lost = pages.iter().map(|page| page.missed).sum();
     let told = pages.iter().filter(|page| page.told).count();
     row.note = format!(

@@ -114,7 +114,7 @@ pub(crate) fn run(
     soak.gather(progress)?;
     soak.finish()?;
     row.cpu_under = spent.server.map(|server| 100.0 * server / spent.seconds);
-    row.after = attacked.await_resources(row.before);
+    row.after = attacked.await_the_end_of_connections(row.before);
     let counts = soak.counts;
     row.note = format!(
         "{} messages, {} deliveries in {} stretches; {} connections, {} resumed, {} told that they missed something, \
@@ -131,7 +131,7 @@ pub(crate) fn run(
     row.lost = counts.faults.len() as u64;
     row.faults = counts.faults;
     row.faults.truncate(10);
-    if let Some(what) = row.after.exceeds(row.before) {
+    if let Some(what) = row.after.has_more_connections(row.before) {
         row.fault(what);
     }
     Ok(row)

@@ -32,6 +32,8 @@ pub(crate) struct Row {
     pub(crate) under: Option<Times>,
     /// Deliveries to good clients that did not come, came twice, or out of order.
     pub(crate) lost: u64,
+    /// Connections of the attackers, or datagrams.
+    pub(crate) attempts: u64,
     /// As the server counts visitors.
     pub(crate) refused: u64,
     /// Per cent of a core.
@@ -52,6 +54,7 @@ impl Row {
             calm: None,
             under: None,
             lost: 0,
+            attempts: 0,
             refused: 0,
             cpu_calm: None,
             cpu_under: None,
