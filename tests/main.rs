@@ -35,6 +35,7 @@ mod resume;
 mod rfc6455;
 mod routing;
 mod scripts;
+mod shortage;
 mod slow_clients;
 mod stop;
 mod storm;
