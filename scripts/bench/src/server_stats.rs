@@ -83,6 +83,19 @@ pub(crate) fn udp_port(port: u16) -> Option<UdpPort> {
     })
 }
 
+/// Packets of any kind that this machine has dropped before any socket could have them: loopback's, too,
+/// go through a queue for each processor (net.core.netdev_max_backlog). 0 where that is not told.
+pub(crate) fn dropped_before_sockets() -> u64 {
+    let text = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+    dropped_packets(&text)
+}
+
+/// The second of the columns, which are hexadecimal.
+fn dropped_packets(softnet: &str) -> u64 {
+    let dropped = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
+    softnet.lines().filter_map(dropped).sum()
+}
+
 /// The server's memory.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub(crate) struct Memory {
@@ -272,6 +285,13 @@ mod tests {
         let port = udp_port(address.port()).unwrap();
         assert!(port.waiting > 0);
         assert_eq!(port.drops, 0);
+    }
+
+    #[test]
+    fn packets_that_were_dropped_are_added_up() {
+        let softnet = "0d959d0d 000003a1 00000020\n0d3ae460 00000002 00000022\n";
+        assert_eq!(dropped_packets(softnet), 0x3a3);
+        assert_eq!(dropped_packets(""), 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::server_stats::{Resources, Server, Table};
+use crate::server_stats::{Resources, Server, Table, dropped_before_sockets};
 
 /// Starting, and answering a question, takes no longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -159,6 +159,15 @@ impl Attacked {
             }
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Messages that it has published so far, and datagrams that the kernel has dropped: at its sockets,
+    /// and packets of any kind before.
+    pub(crate) fn intake(&self) -> Result<(u64, u64), String> {
+        let status = self.status()?;
+        let published = status["messages"]["since_start"].as_u64().unwrap_or(0);
+        let dropped = status["dropped_by_kernel"].as_u64().unwrap_or(0);
+        Ok((published, dropped + dropped_before_sockets()))
     }
 
     /// Visitors that it has refused so far.

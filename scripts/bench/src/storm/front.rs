@@ -16,6 +16,7 @@ pub(crate) struct Front {
     over: AtomicBool,
     attempts: AtomicU64,
     turned_away: AtomicU64,
+    published: AtomicU64,
 }
 
 impl Front {
@@ -27,6 +28,7 @@ impl Front {
             over: AtomicBool::new(false),
             attempts: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
+            published: AtomicU64::new(0),
         }
     }
 
@@ -56,6 +58,15 @@ impl Front {
     /// The server has ended a connection.
     pub(crate) fn was_turned_away(&self) {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The attacker has published a message, and the server has said so.
+    pub(crate) fn has_published(&self) {
+        self.published.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
     }
 
     pub(crate) fn turned_away(&self) -> u64 {

@@ -44,6 +44,7 @@ pub(super) fn readers(front: &Front) -> Result<String, String> {
         let line = format!("{{\"storm\":\"{number}\",\"filling\":\"{filling}\"}}\n");
         publisher.get_mut().write_all(line.as_bytes())?;
         publisher.read_line(&mut String::new())?;
+        front.has_published();
         Ok(())
     };
     let begun = Instant::now();
