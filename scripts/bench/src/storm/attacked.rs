@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -40,6 +41,11 @@ struct Own {
     child: Child,
 }
 
+/// The file that its tokens are signed with, in its directory.
+const SECRET_FILE: &str = "secret";
+/// A server that only this program reaches needs no better one.
+const SECRET: &str = "the secret of a storm, which is none";
+
 impl Attacked {
     /// One that runs already.
     pub(crate) fn given(clients: SocketAddr, publishers: SocketAddr) -> Self {
@@ -57,6 +63,7 @@ impl Attacked {
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory)
             .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
+        make_secret(&directory).map_err(|error| format!("cannot write a secret: {error}"))?;
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let child = spawn(binary, &flags, &directory, free, free)?;
@@ -74,6 +81,30 @@ impl Attacked {
         };
         attacked.await_listening(0)?;
         Ok(attacked)
+    }
+
+    /// A token that this registration is signed by, for so long; `None` where the server is not the
+    /// storm's own.
+    pub(crate) fn token(
+        &self,
+        time: Duration,
+        registration: &str,
+    ) -> Result<Option<String>, String> {
+        let Some(own) = &self.own else {
+            return Ok(None);
+        };
+        let seconds = time.as_secs().max(1).to_string();
+        let mut command = Command::new(&own.binary);
+        command.args(["token", "--secret-file", SECRET_FILE, "--seconds", &seconds]);
+        command.args((!registration.is_empty()).then_some(registration));
+        let output = command.current_dir(&own.directory).output();
+        let output = output.map_err(|error| format!("cannot make a token: {error}"))?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("cannot make a token: {}", why.trim()));
+        }
+        let token = String::from_utf8_lossy(&output.stdout);
+        Ok(Some(token.trim().to_owned()))
     }
 
     /// Kills it with SIGKILL. Only for one of the storm's own.
@@ -197,6 +228,13 @@ impl Drop for Own {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+fn make_secret(directory: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    let file = options.write(true).create_new(true).mode(0o600);
+    file.open(directory.join(SECRET_FILE))?
+        .write_all(SECRET.as_bytes())
 }
 
 fn unique() -> u32 {

@@ -211,7 +211,6 @@ impl Follower {
         Ok(())
     }
 
-    /// A site whose clients need a token adds it to the query here.
     fn request(&self) -> String {
         let since = self.place.as_ref().map_or(String::new(), |place| {
             format!("&since={}-{}", place.epoch, place.sequence)
@@ -228,6 +227,12 @@ impl Follower {
     /// Registers anew.
     pub(crate) fn register(&self, registration: &str) {
         self.say(&client_frame(1, registration.as_bytes()));
+    }
+
+    /// Goes on with another token.
+    pub(crate) fn show(&self, token: &str) {
+        let frame = format!(r#"{{"type":"token","token":"{token}"}}"#);
+        self.say(&client_frame(1, frame.as_bytes()));
     }
 
     fn say(&self, bytes: &[u8]) {

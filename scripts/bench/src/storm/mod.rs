@@ -19,6 +19,7 @@ mod reconnect;
 mod soak;
 mod stuck;
 mod table;
+mod tokens;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;

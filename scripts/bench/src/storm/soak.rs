@@ -10,6 +10,7 @@ use super::follower::{Follower, Heard};
 use super::ledger::{Ledger, Stretch, Sum};
 use super::random::Random;
 use super::table::Row;
+use super::tokens::Tokens;
 use crate::progress::Progress;
 use crate::publish::{Publisher, Route};
 use crate::run::Meter;
@@ -29,7 +30,14 @@ const CALM: Duration = Duration::from_secs(8);
 /// All are to be there again by then.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The server's flags: small bounds are reached within minutes.
-pub(crate) const FLAGS: [&str; 4] = ["--history", "15000", "--queue", "256"];
+pub(crate) const FLAGS: [&str; 6] = [
+    "--history",
+    "15000",
+    "--queue",
+    "256",
+    "--secret-file",
+    "secret",
+];
 
 /// What is known of one client.
 #[derive(Debug)]
@@ -59,6 +67,7 @@ struct Counts {
 
 struct Soak<'a> {
     attacked: &'a Attacked,
+    tokens: Tokens<'a>,
     fleet: Fleet,
     by_udp: Publisher,
     by_lines: Publisher,
@@ -78,7 +87,7 @@ pub(crate) fn run(
     progress: &mut Progress,
     mut tell: impl FnMut(&str),
 ) -> Result<Row, String> {
-    let mut soak = Soak::new(attacked)?;
+    let mut soak = Soak::new(attacked, Tokens::new(attacked, time, USERS as u32)?)?;
     let mut row = Row::new("soak");
     soak.gather(progress)?;
     row.before = attacked.resources();
@@ -86,15 +95,19 @@ pub(crate) fn run(
     let meter = Meter::start(attacked.process.as_ref());
     let begun = Instant::now();
     let (mut looked, mut told) = (begun, begun);
+    let mut early = None;
     while begun.elapsed() < time {
         soak.publish(begun)?;
         soak.turn()?;
-        soak.act();
+        soak.act()?;
         if looked.elapsed() > Duration::from_millis(500) {
             looked = Instant::now();
             soak.judge();
             row.peak = row.peak.max(attacked.resources());
             let share = begun.elapsed().as_secs_f64() / time.as_secs_f64();
+            if share > 0.1 {
+                early.get_or_insert_with(|| attacked.resources());
+            }
             progress.show("soak", share, || soak.standing());
         }
         if told.elapsed() > Duration::from_secs(60) {
@@ -118,7 +131,7 @@ pub(crate) fn run(
     let counts = soak.counts;
     row.note = format!(
         "{} messages, {} deliveries in {} stretches; {} connections, {} resumed, {} told that they missed something, \
-         {} registrations, {} cut off by the server",
+         {} registrations and new tokens, {} cut off by the server",
         counts.published,
         counts.deliveries,
         counts.judged,
@@ -128,6 +141,10 @@ pub(crate) fn run(
         counts.registrations,
         counts.lost_links
     );
+    if let Some(early) = early {
+        let (then, now) = (early.rss_bytes >> 20, row.after.rss_bytes >> 20);
+        row.note += &format!("; RSS {then} MiB after a tenth of the time, {now} MiB at the end");
+    }
     row.lost = counts.faults.len() as u64;
     row.faults = counts.faults;
     row.faults.truncate(10);
@@ -138,9 +155,9 @@ pub(crate) fn run(
 }
 
 impl<'a> Soak<'a> {
-    fn new(attacked: &'a Attacked) -> Result<Self, String> {
+    fn new(attacked: &'a Attacked, tokens: Tokens<'a>) -> Result<Self, String> {
         let now = Instant::now();
-        let witness = Follower::new("role=witness".to_owned(), now);
+        let witness = Follower::new(tokens.witness(), now);
         let mut random = Random(1);
         let mut followers = vec![witness];
         let mut members = Vec::new();
@@ -154,9 +171,9 @@ impl<'a> Soak<'a> {
                 next: now + random.up_to(CALM),
             });
         }
-        for member in &members[1..] {
+        for (number, member) in members.iter().enumerate().skip(1) {
             let first = now + random.up_to(Duration::from_millis(500));
-            followers.push(Follower::new(query(member.user), first));
+            followers.push(Follower::new(tokens.query(number, member.user), first));
         }
         let fleet = Fleet::new(attacked.clients, followers)?;
         let to = attacked.publishers;
@@ -164,6 +181,7 @@ impl<'a> Soak<'a> {
             by_udp: Publisher::connect(&Route::Udp(to), &fleet.readable)?,
             by_lines: Publisher::connect(&Route::Lines(to), &fleet.readable)?,
             attacked,
+            tokens,
             fleet,
             members,
             ledger: Ledger::default(),
@@ -261,12 +279,13 @@ impl<'a> Soak<'a> {
     }
 
     /// Clients do what comes to their minds; not the first, who is the witness.
-    fn act(&mut self) {
+    fn act(&mut self) -> Result<(), String> {
         let now = Instant::now();
         let Fleet {
             followers, random, ..
         } = &mut self.fleet;
-        for (follower, member) in followers.iter_mut().zip(&mut self.members).skip(1) {
+        let everybody = followers.iter_mut().zip(&mut self.members).enumerate();
+        for (number, (follower, member)) in everybody.skip(1) {
             if now < member.next || !member.is_greeted || follower.stalls_until.is_some() {
                 continue;
             }
@@ -291,12 +310,13 @@ impl<'a> Soak<'a> {
                 _ if !member.is_registering => {
                     member.user = random.below(USERS) as u32;
                     member.is_registering = true;
-                    follower.query = query(member.user);
-                    follower.register(&format!(r#"{{"user":{}}}"#, member.user));
+                    follower.query = self.tokens.query(number, member.user);
+                    self.tokens.change(number, member.user, follower, random)?;
                 }
                 _ => {}
             }
         }
+        Ok(())
     }
 
     fn judge(&mut self) {
@@ -346,10 +366,6 @@ impl<'a> Soak<'a> {
         }
         Ok(())
     }
-}
-
-fn query(user: u32) -> String {
-    format!("user={user}")
 }
 
 impl Member {
