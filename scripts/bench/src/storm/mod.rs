@@ -14,6 +14,7 @@ mod follower;
 mod front;
 mod good;
 mod ledger;
+mod member;
 mod random;
 mod reconnect;
 mod soak;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::attacked::Attacked;
 use super::fleet::Fleet;
 use super::follower::{Follower, Heard};
-use super::ledger::{Ledger, Stretch, Sum};
+use super::ledger::{Ledger, Stretch};
+use super::member::{Counts, Member};
 use super::random::Random;
 use super::table::Row;
 use super::tokens::Tokens;
@@ -38,32 +39,6 @@ pub(crate) const FLAGS: [&str; 6] = [
     "--secret-file",
     "secret",
 ];
-
-/// What is known of one client.
-#[derive(Debug)]
-struct Member {
-    stretch: Option<Stretch>,
-    /// As which user it asked to be registered last.
-    user: u32,
-    /// It has asked, and was not told yet that it is.
-    is_registering: bool,
-    is_greeted: bool,
-    next: Instant,
-}
-
-/// What came of it.
-#[derive(Debug, Default)]
-struct Counts {
-    published: u64,
-    greetings: u64,
-    resumed: u64,
-    told: u64,
-    registrations: u64,
-    lost_links: u64,
-    judged: u64,
-    deliveries: u64,
-    faults: Vec<String>,
-}
 
 struct Soak<'a> {
     attacked: &'a Attacked,
@@ -365,80 +340,5 @@ impl<'a> Soak<'a> {
                 .push("nobody knows whether it heard all".to_owned());
         }
         Ok(())
-    }
-}
-
-impl Member {
-    /// Its link is gone: what it was told there last counts.
-    fn left(&mut self) {
-        self.is_greeted = false;
-        // The next link has it in its query.
-        self.is_registering = false;
-    }
-
-    fn hear(&mut self, heard: &Heard, counts: &mut Counts, over: &mut VecDeque<Stretch>) {
-        match heard {
-            Heard::Hello { place, resumed } => {
-                self.greet(place.sequence, *resumed, counts, over);
-            }
-            Heard::Message { place, data } => {
-                let Some(stretch) = &mut self.stretch else {
-                    return counts.faults.push("a message before the hello".to_owned());
-                };
-                if place.sequence <= stretch.until {
-                    let fault = format!("{} came after {}", place.sequence, stretch.until);
-                    counts.faults.push(fault);
-                }
-                stretch.until = place.sequence;
-                stretch.heard.add(place.sequence);
-                let _ = data;
-            }
-            Heard::Heartbeat { place } => {
-                if let Some(stretch) = &mut self.stretch {
-                    stretch.until = stretch.until.max(place.sequence);
-                }
-            }
-            Heard::Lost => {
-                counts.lost_links += 1;
-                self.left();
-            }
-        }
-    }
-
-    fn greet(
-        &mut self,
-        at: u64,
-        resumed: Option<bool>,
-        counts: &mut Counts,
-        over: &mut VecDeque<Stretch>,
-    ) {
-        let is_first = !std::mem::replace(&mut self.is_greeted, true);
-        self.is_registering = false;
-        counts.greetings += u64::from(is_first);
-        counts.registrations += u64::from(!is_first);
-        counts.resumed += u64::from(resumed == Some(true));
-        counts.told += u64::from(resumed == Some(false));
-        let goes_on = !is_first || resumed == Some(true);
-        if let Some(stretch) = &mut self.stretch {
-            if goes_on && at < stretch.until {
-                counts
-                    .faults
-                    .push(format!("greeted at {at} after {}", stretch.until));
-            }
-            if goes_on {
-                // Up to here it was registered as before.
-                stretch.until = stretch.until.max(at);
-            }
-            if goes_on && stretch.user == self.user {
-                return;
-            }
-            over.push_back(*stretch);
-        }
-        self.stretch = Some(Stretch {
-            user: self.user,
-            after: at,
-            until: at,
-            heard: Sum::default(),
-        });
     }
 }
