@@ -70,6 +70,7 @@ fn connect(plan: &Plan) -> Result<Generator<'_>, String> {
 pub(super) fn listen_under(
     attack: Attack,
     attacked: &Attacked,
+    bystander: Option<&Attacked>,
     scale: usize,
     time: Duration,
 ) -> Result<Row, String> {
@@ -80,21 +81,26 @@ pub(super) fn listen_under(
     };
     let plan = plan(attacked.clients, route, time);
     let mut good = connect(&plan)?;
+    let beside = bystander.map(|server| beside(server, time));
+    let mut others = beside.as_ref().map(connect).transpose()?;
     let mut row = Row::new(attack.name());
     let drops = Drops::now(attacked)?;
     let refused = attacked.refused()?;
     let intake = attacked.intake()?;
     let mut sent = 0;
     row.before = attacked.resources();
-    row.cpu_calm = measured(attacked, || part(&mut good, &mut row, plan.end, "calm"))?;
+    row.cpu_calm = measured(attacked, || {
+        both(&mut good, &mut others, &mut row, plan.end, "calm")
+    })?;
+    let calm_beside = others.as_ref().and_then(times);
     sent += good.tally.counts.messages;
-    row.calm = Times::of(&good.tally.to_delivery);
+    row.calm = times(&good);
 
     let front = Front::new(attacked.clients, attacked.publishers, scale);
     row.peak = row.before;
     row.cpu_under = measured(attacked, || {
         let (note, peak) = under(attack, attacked, &front, || {
-            part(&mut good, &mut row, plan.end, attack.name())
+            both(&mut good, &mut others, &mut row, plan.end, attack.name())
         })?;
         row.peak = row.peak.max(peak);
         match note {
@@ -103,7 +109,14 @@ pub(super) fn listen_under(
         }
         Ok(())
     })?;
-    row.under = Times::of(&good.tally.to_delivery);
+    row.under = times(&good);
+    if let (Some(calm), Some(under)) = (calm_beside, others.as_ref().and_then(times)) {
+        let (calm, under) = (calm.p99_ms, under.p99_ms);
+        let ratio = under / calm;
+        row.note += &format!(
+            "; p99 at the server that nobody attacked {calm:.2} → {under:.2}, {ratio:.1}×"
+        );
+    }
     sent += good.tally.counts.messages;
     row.attempts = front.attempts();
     if attack == Attack::Flood {
@@ -118,6 +131,35 @@ pub(super) fn listen_under(
     row.refused = attacked.refused()? - refused;
     judge(attack, &good, &mut row);
     Ok(row)
+}
+
+/// The same clients at another server.
+fn beside(server: &Attacked, time: Duration) -> Plan {
+    plan(server.clients, Route::Udp(server.publishers), time)
+}
+
+fn times(good: &Generator<'_>) -> Option<Times> {
+    Times::of(&good.tally.to_delivery)
+}
+
+/// The same for those at the other server, at the same time; what they miss is nobody's fault.
+fn both(
+    good: &mut Generator<'_>,
+    others: &mut Option<Generator<'_>>,
+    row: &mut Row,
+    end: End,
+    what: &str,
+) -> Result<(), String> {
+    thread::scope(|scope| {
+        let others = others.as_mut();
+        let others = others.map(|others| scope.spawn(move || others.push(end, "beside")));
+        let outcome = part(good, row, end, what);
+        let others = others.map(|others| others.join());
+        if let Some(Ok(Err(error))) = others {
+            return Err(error);
+        }
+        outcome
+    })
 }
 
 /// What the server spent meanwhile, in per cent of a core.
@@ -194,7 +236,7 @@ fn after_flood(attacked: &Attacked, drops: Drops, row: &mut Row) -> Result<(), S
     let plan = plan(attacked.clients, Route::Udp(attacked.publishers), AROUND);
     let mut again = connect(&plan)?;
     part(&mut again, row, plan.end, "after")?;
-    if let Some(times) = Times::of(&again.tally.to_delivery) {
+    if let Some(times) = times(&again) {
         row.note += &format!("; a second later p99 {:.2} ms", times.p99_ms);
     }
     match drops.since(attacked) {

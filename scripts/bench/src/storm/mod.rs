@@ -68,6 +68,11 @@ pub(crate) struct Storm {
     #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=100))]
     scale: u8,
 
+    /// Have as many good clients at a second server that nobody attacks: what they notice is the
+    /// machine's doing
+    #[arg(long, conflicts_with_all = ["soak", "connect"])]
+    bystander: bool,
+
     /// Instead, clients that come, go, stall, resume and register anew, for so long
     #[arg(long, value_name = "MINUTES", value_parser = minutes, conflicts_with_all = ["only", "seconds", "scale"])]
     soak: Option<f64>,
@@ -151,9 +156,11 @@ impl Storm {
             faults += self.tell(&row);
         } else {
             let mut attacked = self.attacked(&[])?;
+            let bystander = self.bystander.then(|| self.attacked(&[])).transpose()?;
             let before = attacked.resources();
             for attack in self.attacks() {
-                let row = self.attack(attack, &mut attacked, &mut progress)?;
+                let bystander = bystander.as_ref();
+                let row = self.attack(attack, &mut attacked, bystander, &mut progress)?;
                 progress.clear();
                 faults += self.tell(&row);
             }
@@ -201,6 +208,7 @@ impl Storm {
         &self,
         attack: Attack,
         attacked: &mut Attacked,
+        bystander: Option<&Attacked>,
         progress: &mut Progress,
     ) -> Result<Row, String> {
         let scale = usize::from(self.scale);
@@ -208,7 +216,7 @@ impl Storm {
             Attack::Reconnect => reconnect::run(attacked, scale, progress),
             _ => {
                 let time = Duration::from_secs_f64(self.seconds);
-                good::listen_under(attack, attacked, scale, time)
+                good::listen_under(attack, attacked, bystander, scale, time)
             }
         };
         outcome.map_err(|error| match attacked.has_ended() {
