@@ -11,7 +11,7 @@ use crate::common::{Ending, Server};
 
 /// The binary that scripts/test built. cargo makes none of another crate for a test: without
 /// scripts/test it is built here, where cargo put udpush.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(binary) = env::var_os("UDPUSH_BENCH_BINARY") {
         return binary.into();
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
-use crate::os::{self, Waker};
+use crate::os::{self, Waker, machine};
 
 /// A thread's stack, of which a session touches a fraction.
 const STACK: usize = 256 << 10;
@@ -107,6 +107,7 @@ impl<P: Send + 'static> Pool<P> {
             taken.seat.waker.wake();
             return Ok(());
         }
+        machine::expect_memory_for_a_thread()?;
         let (pool, seat) = (Arc::clone(self), Arc::clone(&taken.seat));
         let thread = thread::Builder::new().name("client".to_owned());
         thread.stack_size(STACK).spawn(move || {

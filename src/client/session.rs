@@ -306,6 +306,8 @@ impl<'a> Session<'a> {
 
     /// A text frame: a registration, a token, or something for the site's own code at most.
     fn hear(&mut self, text: Utf8Bytes) -> Result<(), Ending> {
+        #[cfg(test)]
+        assert_ne!(&*text, "panic", "on purpose");
         if let Some(token) = token_in(&text) {
             return self.renew(&token);
         }

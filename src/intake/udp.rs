@@ -35,6 +35,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub(crate) struct Intake {
     datagrams: Datagrams,
     submissions: Receiver<Submission>,
+    /// The next room is for what was handed in.
+    is_submissions_turn: bool,
     rounds: Rounds,
     sequencer: sequencer::Memory,
     hub: Arc<Hub>,
@@ -62,6 +64,7 @@ impl Intake {
         Intake {
             datagrams,
             submissions,
+            is_submissions_turn: false,
             rounds: Rounds::default(),
             sequencer,
             hub,
@@ -124,12 +127,15 @@ impl Intake {
 
     /// Takes what has come, by whatever way; says whether there was anything.
     fn gather(&mut self) -> bool {
-        let mut found_any = self.datagrams.gather(&mut self.rounds);
-        while self.rounds.have_room()
-            && let Ok(submission) = self.submissions.try_recv()
-        {
-            self.rounds.add_submission(submission);
+        let had_room = self.rounds.have_room();
+        let mut found_any = self.is_submissions_turn && self.take_submission();
+        found_any |= self.datagrams.gather(&mut self.rounds);
+        while self.take_submission() {
             found_any = true;
+        }
+        if had_room {
+            // In a flood whoever comes second finds no room, again and again: so they take turns.
+            self.is_submissions_turn = !self.is_submissions_turn && !self.submissions.is_empty();
         }
         found_any
     }
@@ -148,6 +154,18 @@ impl Intake {
     fn publish(&mut self) {
         self.publish_round();
         self.let_canary_through();
+    }
+
+    /// Takes what one thread has handed in, if there is room for it.
+    fn take_submission(&mut self) -> bool {
+        if !self.rounds.have_room() {
+            return false;
+        }
+        let Ok(submission) = self.submissions.try_recv() else {
+            return false;
+        };
+        self.rounds.add_submission(submission);
+        true
     }
 
     /// Publishes one round of what is gathered, if the hub has room. Meanwhile the sockets are

@@ -5,6 +5,7 @@
 
 mod file;
 mod lines;
+mod panics;
 mod rate;
 pub(crate) mod tail;
 mod thread;
@@ -80,6 +81,7 @@ pub(crate) fn start(target: &Target, level: LevelFilter) -> Result<Logging, LogE
     let finished = thread.start().map_err(LogError::Thread)?;
     let logger = WriteLogger::new(level, format, LineBuffer::new(lines.clone()));
     rate::start(lines.clone());
+    panics::tell_in(lines.clone());
     log::set_boxed_logger(logger).map_err(LogError::Twice)?;
     log::set_max_level(level);
     Ok(Logging {

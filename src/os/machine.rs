@@ -5,6 +5,8 @@
 //! such as /proc/sys in a sandbox, limits nothing, but for that one, whose default is taken.
 
 use std::fs;
+use std::hint::black_box;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -21,6 +23,26 @@ const DEFAULT_MAPPINGS: u64 = 65_530;
 
 /// Threads that this process has besides those that are asked about, and other processes may start.
 const OTHER_THREADS: u64 = 100;
+
+/// Memory that must be left when a thread starts: for its stack, and for what it does. Where there is
+/// none for its signal stack, the standard library aborts the process, and where there is none for
+/// what is allocated then, too. It is more than glibc's malloc ever has in reserve (64 MiB), so that it
+/// has to ask the system.
+const LEFT_FOR_A_THREAD: usize = 65 << 20;
+
+/// Finds out whether there is memory for one more thread. A system that lets processes have no more
+/// than there is (`vm.overcommit_memory`), or `ulimit -v`, may leave none. Nothing is touched, so that
+/// it costs microseconds.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn expect_memory_for_a_thread() -> io::Result<()> {
+    let mut room: Vec<u8> = Vec::new();
+    let found = room.try_reserve_exact(LEFT_FOR_A_THREAD);
+    // What nobody uses the compiler would not ask for.
+    black_box(&room);
+    found.map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "no memory for a thread"))
+}
 
 /// One limit.
 #[derive(Clone, Debug)]

@@ -227,19 +227,84 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::Settings;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
 
-    #[test]
-    fn each_thread_that_must_not_end_tells_when_it_does() {
-        let settings = Settings {
+    use super::*;
+    use crate::activity::append_line;
+    use crate::clock::Clock;
+    use crate::config::Settings;
+    use crate::feed::Bounds;
+
+    fn settings() -> Settings {
+        Settings {
             listen: Some(([127, 0, 0, 1], 0).into()),
             publish: Some(vec![([127, 0, 0, 1], 0).into()]),
             workers: Some(2),
             ..Settings::default()
-        };
+        }
+    }
+
+    /// A client that has joined.
+    fn connect(server: &Server) -> TcpStream {
+        let mut client = TcpStream::connect(server.listener.local_addr().unwrap()).unwrap();
+        let patience = Some(Duration::from_secs(20));
+        client.set_read_timeout(patience).unwrap();
+        let request =
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        client.write_all(request).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        client
+    }
+
+    #[test]
+    fn a_panic_in_a_session_ends_that_one_client() {
         let (events, happened) = bounded(10);
-        let server = Server::start(&settings.check().unwrap(), events).unwrap();
+        let server = Server::start(&settings().check().unwrap(), events).unwrap();
+        let bounds = Bounds {
+            events: 100,
+            bytes: 1 << 20,
+        };
+        let activity = server.hub.activity.listen(bounds).unwrap();
+        let (mut panics, mut other) = (connect(&server), connect(&server));
+        // A mask of zeros leaves the text as it is.
+        panics.write_all(b"\x81\x85\0\0\0\0panic").unwrap();
+        let mut rest = Vec::new();
+        panics.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"");
+        assert_eq!(server.hub.online(), 1);
+        let mut lines = Vec::new();
+        for told in activity.take(1 << 16) {
+            append_line(&told, &mut Clock::new(), &mut lines);
+        }
+        let lines = String::from_utf8(lines).unwrap();
+        let why = r#""why":"its thread panicked: a bug in udpush""#;
+        assert_eq!(lines.matches(why).count(), 1, "{lines}");
+        // The others go on, new ones come, and nobody is waited for who is gone.
+        let mut newer = connect(&server);
+        for client in [&mut other, &mut newer] {
+            client.write_all(b"\x89\x80\0\0\0\0").unwrap();
+            let mut pong = [0; 2];
+            client.read_exact(&mut pong).unwrap();
+            assert_eq!(&pong, b"\x8a\0");
+        }
+        assert!(happened.is_empty());
+        drop((other, newer));
+        assert_eq!(server.clients.census().wait_until_empty(FAREWELL), 0);
+        server.stop();
+    }
+
+    #[test]
+    fn each_thread_that_must_not_end_tells_when_it_does() {
+        let (events, happened) = bounded(10);
+        let server = Server::start(&settings().check().unwrap(), events).unwrap();
         assert!(happened.is_empty());
         // Each ends in its turn.
         server.stop();

@@ -12,6 +12,7 @@ use super::{Trusted, door};
 use crate::client::accept::keep_accepting;
 use crate::client::census::{Bounds, Census, Guest, Presence};
 use crate::mailbox::Dismissal;
+use crate::os::machine;
 
 /// Connections at most. Whoever has been idle or slow for longest makes room for a new one.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
@@ -71,6 +72,7 @@ fn accept_one(
     stream.set_nodelay(true)?;
     let caller = Arc::new(Caller { stream, peer });
     let presence = callers.enter(&caller);
+    machine::expect_memory_for_a_thread()?;
     let trusted = Arc::clone(trusted);
     thread::Builder::new()
         .name("publisher".to_owned())

@@ -1,6 +1,7 @@
 //! The command line, as it was written: [`Plan`](crate::plan::Plan) is what it comes to.
 
 use crate::floor::Floor;
+use crate::storm::Storm;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,6 +20,7 @@ Examples:
 Other servers:
   udpush-bench --connect 127.0.0.1:8080 --path /sub/x --publish-via http --publish http://127.0.0.1:8080/pub/x
   udpush-bench --connect 127.0.0.1:8090 --publish-via nats --publish 127.0.0.1:4222
+  udpush-bench storm                              what the open network does, while good clients listen
   udpush-bench floor --listen 127.0.0.1:7552 --publish 127.0.0.1:7553
 
 Everyone who listens to the server sees the documents. CPU is the server's own, as the kernel accounts it.
@@ -108,6 +110,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Instead {
     Floor(Floor),
+    Storm(Storm),
 }
 
 /// How messages go in.
@@ -124,7 +127,7 @@ fn up_to(most: i64) -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=most)
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
         _ => Err("not a number of seconds from 0 to 86400".to_owned()),

@@ -19,6 +19,7 @@ mod reader;
 mod report;
 mod run;
 mod server_stats;
+mod storm;
 mod tally;
 mod text;
 
@@ -51,8 +52,10 @@ fn main() -> ExitCode {
 /// # Errors
 /// One sentence: what failed, or what was lost.
 fn measure(mut arguments: Arguments) -> Result<(), String> {
-    if let Some(Instead::Floor(floor)) = arguments.instead.take() {
-        return floor.run();
+    match arguments.instead.take() {
+        Some(Instead::Floor(floor)) => return floor.run(),
+        Some(Instead::Storm(storm)) => return storm.run(),
+        None => {}
     }
     let json = arguments.json;
     let plan = match Plan::check(arguments) {

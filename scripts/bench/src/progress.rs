@@ -41,12 +41,17 @@ impl Progress {
             detail()
         );
     }
+
+    /// Makes room for a line of something else.
+    pub(crate) fn clear(&mut self) {
+        if self.shown.take().is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[2K");
+        }
+    }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[2K");
-        }
+        self.clear();
     }
 }

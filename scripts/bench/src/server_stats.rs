@@ -83,6 +83,19 @@ pub(crate) fn udp_port(port: u16) -> Option<UdpPort> {
     })
 }
 
+/// Packets of any kind that this machine has dropped before any socket could have them: loopback's, too,
+/// go through a queue for each processor (net.core.netdev_max_backlog). 0 where that is not told.
+pub(crate) fn dropped_before_sockets() -> u64 {
+    let text = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+    dropped_packets(&text)
+}
+
+/// The second of the columns, which are hexadecimal.
+fn dropped_packets(softnet: &str) -> u64 {
+    let dropped = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
+    softnet.lines().filter_map(dropped).sum()
+}
+
 /// The server's memory.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub(crate) struct Memory {
@@ -91,6 +104,53 @@ pub(crate) struct Memory {
     pub(crate) rss_bytes: u64,
     pub(crate) threads: u64,
     pub(crate) kernel_stack_bytes: u64,
+}
+
+/// What is asked for again and again, and so must cost the server nothing.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub(crate) struct Resources {
+    pub(crate) rss_bytes: u64,
+    pub(crate) threads: u64,
+    pub(crate) descriptors: u64,
+}
+
+impl Resources {
+    /// Threads and descriptors of what comes and goes anyway: somebody who asks for the status.
+    const SLACK: u64 = 8;
+
+    /// The larger of each.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Resources {
+            rss_bytes: self.rss_bytes.max(other.rss_bytes),
+            threads: self.threads.max(other.threads),
+            descriptors: self.descriptors.max(other.descriptors),
+        }
+    }
+
+    /// A sentence when there are more connections than `before`. A thread that waits for the next
+    /// client has a descriptor, one that has a client has two. Memory that was freed may stay with the
+    /// process, and says nothing.
+    pub(crate) fn has_more_connections(self, before: Self) -> Option<String> {
+        let connections = |of: Self| of.descriptors.saturating_sub(of.threads);
+        let (now, before) = (connections(self), connections(before));
+        (now > before + Self::SLACK).then(|| {
+            let left = now - before;
+            format!("{left} more descriptors are left than threads that wait for clients have")
+        })
+    }
+
+    /// A sentence when there are more threads or descriptors than `before`.
+    pub(crate) fn exceeds(self, before: Self) -> Option<String> {
+        let more = |now: u64, before: u64| now > before + Self::SLACK;
+        let is_more =
+            more(self.threads, before.threads) || more(self.descriptors, before.descriptors);
+        is_more.then(|| {
+            format!(
+                "{} threads and {} descriptors are left, {} and {} there were before",
+                self.threads, self.descriptors, before.threads, before.descriptors
+            )
+        })
+    }
 }
 
 /// The server's processes.
@@ -142,6 +202,18 @@ impl Server {
     pub(crate) fn processor_time(&self) -> Option<Duration> {
         let times = self.pids.iter().map(|&pid| os::processor_time(pid).ok());
         times.sum()
+    }
+
+    pub(crate) fn resources(&self) -> Resources {
+        let mut sum = Resources::default();
+        for pid in &self.pids {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            sum.rss_bytes += number(&status, "VmRSS:") * 1024;
+            sum.threads += number(&status, "Threads:");
+            let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+            sum.descriptors += descriptors.map_or(0, |entries| entries.count() as u64);
+        }
+        sum
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -213,6 +285,13 @@ mod tests {
         let port = udp_port(address.port()).unwrap();
         assert!(port.waiting > 0);
         assert_eq!(port.drops, 0);
+    }
+
+    #[test]
+    fn packets_that_were_dropped_are_added_up() {
+        let softnet = "0d959d0d 000003a1 00000020\n0d3ae460 00000002 00000022\n";
+        assert_eq!(dropped_packets(softnet), 0x3a3);
+        assert_eq!(dropped_packets(""), 0);
     }
 
     #[test]

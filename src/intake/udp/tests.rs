@@ -19,6 +19,7 @@ use crate::intake::submissions::desk;
 use crate::intake::trust::Trust;
 use crate::mailbox::Mailbox;
 use crate::mailbox::encoding::Encoding;
+use crate::message;
 
 /// An intake that nobody runs, who keeps it from stopping, and a socket that sends to it.
 fn intake() -> (Intake, Sender<()>, UdpSocket) {
@@ -154,4 +155,44 @@ fn no_more_is_gathered_than_may_be_and_then_datagrams_wait_unread() {
         }
         assert_eq!(intake.rounds.bytes(), 0);
     }
+}
+
+#[test]
+fn a_flood_of_datagrams_does_not_keep_out_what_other_threads_hand_in() {
+    let (mut intake, _stop, sender) = intake();
+    let (desk, submissions) = desk(Arc::clone(&intake.waker));
+    intake.submissions = submissions;
+    // One of these leaves no room for anything else.
+    let flood = "1\n".repeat(32_000);
+    let fill = |intake: &mut Intake| {
+        for _ in 0..3 {
+            // What the kernel has no room for it drops.
+            sender.send(flood.as_bytes()).unwrap();
+        }
+        intake.gather();
+    };
+    while intake.rounds.have_room() {
+        fill(&mut intake);
+    }
+    let publisher = thread::spawn(move || {
+        let mut places = Vec::new();
+        let text = bytes::Bytes::from_static(b"2");
+        message::split(&text, &mut places).unwrap();
+        let document = Document::new(text).unwrap();
+        desk.submit(vec![document], ([127, 0, 0, 1], 1).into())
+    });
+    while intake.submissions.is_empty() {
+        thread::yield_now();
+    }
+    // Twice all that may be gathered has gone by then, and there were two turns.
+    let rounds = 2 * (MAX_GATHERED / OVERHEAD + 32_000) / 1024;
+    for _ in 0..rounds {
+        intake.publish_round();
+        fill(&mut intake);
+    }
+    assert!(intake.submissions.is_empty(), "it waits for ever");
+    while !intake.rounds.is_empty() {
+        intake.publish_round();
+    }
+    assert_eq!(publisher.join().unwrap().unwrap().len(), 1);
 }
