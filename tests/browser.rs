@@ -148,7 +148,7 @@ fn a_page_reconnects_after_a_crash_and_says_that_messages_were_missed() {
     let server = start();
     browser.wait_until(IS_OPEN);
     browser.wait_until(
-        "document.querySelector('.note.bad').textContent.includes('Messages were missed')",
+        "document.querySelector('.note.bad')?.textContent.includes('Messages are missing')",
     );
     server.push("\"after\"");
     assert_eq!(

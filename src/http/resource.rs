@@ -23,6 +23,8 @@ pub(crate) struct Resource {
     pub(crate) path: &'static str,
     pub(crate) content_type: &'static str,
     pub(crate) content: Cow<'static, str>,
+    /// What it may do, if it is a page.
+    policy: Cow<'static, str>,
     /// Of the content, for the entity tag.
     hash: u64,
 }
@@ -37,9 +39,17 @@ impl Resource {
         Resource {
             path,
             content_type,
+            policy: POLICY.into(),
             hash: fnv1a(content.as_bytes()),
             content,
         }
+    }
+
+    /// The same page, which may show images of this source (CSP), too.
+    pub(crate) fn with_images_of(mut self, source: &str) -> Self {
+        let images = "img-src 'self'";
+        self.policy = POLICY.replace(images, &format!("{images} {source}")).into();
+        self
     }
 
     /// A strong one: it changes with any byte of the content.
@@ -57,7 +67,7 @@ impl Resource {
             .header("X-Content-Type-Options", "nosniff")
             .header("Referrer-Policy", "no-referrer");
         if self.content_type == HTML {
-            answer = answer.header("Content-Security-Policy", POLICY);
+            answer = answer.header("Content-Security-Policy", &self.policy);
         }
         match has(head, &tag) {
             true => answer.not_modified(),

@@ -1,16 +1,9 @@
 // The commands on the live page: right for whatever was typed in, as they are pasted and run.
 
+import { escapeUnits } from "./text.js";
+
 // What does not show, or turns the direction of what does: nobody should copy what they can't see.
 const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
-
-/** The same in text that is only looked at: joiners belong to scripts and to emoji there. */
-export const HIDDEN = /(?![\t\n\r\u200c\u200d])[\p{C}\p{Zl}\p{Zp}]/gu;
-
-const escapeUnits = (text) =>
-  text.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
-
-/** Text to look at, with escapes as JSON has them. */
-export const visible = (text) => text.replace(HIDDEN, escapeUnits);
 
 /** JSON of an object, given as pairs. */
 const json = (pairs) => JSON.stringify(Object.fromEntries(pairs)).replace(INVISIBLE, escapeUnits);

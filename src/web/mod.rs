@@ -5,22 +5,27 @@
 //! handshake turns out to be none; for `/healthz` it waits until the canary is back. The files are part of the binary; all that the server adds is where it takes
 //! messages, for the commands on the live page.
 
+pub(crate) mod shared;
+
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::canary::Canary;
-use crate::http::resource::{HTML, IMAGE, Resource, SCRIPT, STYLE};
+use crate::http::resource::{HTML, Resource, SCRIPT, STYLE};
 use crate::http::{Answer, Head, cors};
 
 /// What is served.
 #[derive(Debug)]
 pub(crate) struct Site {
-    resources: [Resource; 6],
+    resources: Vec<Resource>,
     canary: Arc<Canary>,
 }
 
 /// What page.html holds in place of the address at which messages are taken.
 const PUBLISHERS: &str = "127.0.0.1:6553";
+
+/// What page.html holds in place of the reach of that address.
+const REACH: &str = "data-reach=\"machine\"";
 
 /// The one file that is meant for others' pages too.
 const PUSH_JS: &str = "/push.js";
@@ -32,17 +37,25 @@ impl Site {
     /// `publishers` are the addresses at which messages are taken, `canary` knows whether they get
     /// through.
     pub(crate) fn new(publishers: &[SocketAddr], canary: Arc<Canary>) -> Site {
-        let page = include_str!("page.html");
-        let page = page.replace(PUBLISHERS, &to_publish_at(publishers).to_string());
+        let address = to_publish_at(publishers);
+        let script = |path, content: &'static str| Resource::new(path, SCRIPT, content);
+        // The page looks for the dashboard's icon: whether it can be reached from where it is.
+        let page = Resource::new("/", HTML, page(publishers, address))
+            .with_images_of(&format!("*:{}", address.port()));
+        let own = [
+            page,
+            Resource::new("/page.css", STYLE, include_str!("page.css")),
+            script("/page.js", include_str!("page.js")),
+            script("/commands.js", include_str!("commands.js")),
+            script("/copy.js", include_str!("copy.js")),
+            script("/messages.js", include_str!("messages.js")),
+            script("/notify.js", include_str!("notify.js")),
+            script("/registration.js", include_str!("registration.js")),
+            script("/words.js", include_str!("words.js")),
+            Resource::new(PUSH_JS, SCRIPT, lean(include_str!("push.js"))),
+        ];
         Site {
-            resources: [
-                Resource::new("/", HTML, page),
-                Resource::new("/page.css", STYLE, include_str!("page.css")),
-                Resource::new("/page.js", SCRIPT, include_str!("page.js")),
-                Resource::new("/commands.js", SCRIPT, include_str!("commands.js")),
-                Resource::new("/icon.svg", IMAGE, include_str!("icon.svg")),
-                Resource::new(PUSH_JS, SCRIPT, lean(include_str!("push.js"))),
-            ],
+            resources: own.into_iter().chain(shared::resources()).collect(),
             canary,
         }
     }
@@ -55,6 +68,15 @@ fn lean(script: &str) -> String {
     let needed =
         lines.filter(|(number, line)| *number == 0 || !line.is_empty() && !line.starts_with("//"));
     needed.map(|(_, line)| format!("{line}\n")).collect()
+}
+
+/// The live page, which names the address, and whether others than this machine get there.
+fn page(publishers: &[SocketAddr], address: SocketAddr) -> String {
+    let page = include_str!("page.html").replace(PUBLISHERS, &address.to_string());
+    match publishers.iter().all(|one| one.ip().is_loopback()) {
+        true => page,
+        false => page.replace(REACH, "data-reach=\"network\""),
+    }
 }
 
 /// The address to name to somebody on this machine: an IPv4 one rather than another, as every nc
@@ -204,7 +226,8 @@ mod tests {
             }
         }
         let (head, _) = get("/", "");
-        assert_eq!(header(&head, "Content-Security-Policy"), Some(POLICY));
+        let policy = POLICY.replace("img-src 'self'", "img-src 'self' *:7000");
+        assert_eq!(header(&head, "Content-Security-Policy"), Some(&*policy));
         assert_eq!(get("/?school_id=2", "").0, head);
         assert_eq!(get("//", "").0, head);
         assert_eq!(get("http://x:6552/", "").0, head);
@@ -213,17 +236,21 @@ mod tests {
 
     #[test]
     fn the_page_names_the_address_to_publish_at() {
-        for (publishers, named) in [
-            (&["127.0.0.1:7000", "[::1]:7000"][..], "127.0.0.1:7000"),
-            (&["[::1]:7000", "10.1.0.5:7001"], "10.1.0.5:7001"),
-            (&["[::1]:7000"], "[::1]:7000"),
-            (&["0.0.0.0:7000"], "127.0.0.1:7000"),
-            (&["[::]:7000"], "[::1]:7000"),
+        for (publishers, named, reach) in [
+            (
+                &["127.0.0.1:7000", "[::1]:7000"][..],
+                "127.0.0.1:7000",
+                "machine",
+            ),
+            (&["[::1]:7000", "10.1.0.5:7001"], "10.1.0.5:7001", "network"),
+            (&["[::1]:7000"], "[::1]:7000", "machine"),
+            (&["0.0.0.0:7000"], "127.0.0.1:7000", "network"),
+            (&["[::]:7000"], "[::1]:7000", "network"),
         ] {
             let publishers: Vec<_> = publishers.iter().map(|at| at.parse().unwrap()).collect();
             let page = &site_at(&publishers).resources[0];
-            let attribute = format!("<html lang=\"en\" data-publishers=\"{named}\">");
-            assert!(page.content.contains(&attribute), "{named}");
+            let attributes = format!("data-publishers=\"{named}\" data-reach=\"{reach}\">");
+            assert!(page.content.contains(&attributes), "{named}");
         }
     }
 

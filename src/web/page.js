@@ -1,24 +1,23 @@
 // The live page: what is pushed, as it comes.
 
 import { udpush } from "./push.js";
-import { brief, example, htmlLines, HIDDEN, phpLines, shellCommand, visible } from "./commands.js";
+import { brief, example, htmlLines, phpLines, shellCommand } from "./commands.js";
+import { translate } from "./language.js";
+import { addMessage, addNote } from "./messages.js";
+import { offerCopy } from "./copy.js";
+import { addRow, readAddress, readForm, writeAddress } from "./registration.js";
+import { $, element, visible } from "./text.js";
+import { word } from "./words.js";
 
-const KEPT = 200; // entries in the list
-const SHOWN = 20_000; // characters of a message
-const COLOURED = 5_000; // characters of a message up to which its JSON is coloured
-
-const $ = (id) => document.getElementById(id);
 const base = new URL("./", location.href);
 base.search = base.hash = "";
 // Where the server wants a token, the page's own address has it at first.
 const token = new URLSearchParams(location.search).get("token");
-const publishers = document.documentElement.dataset.publishers;
+const { publishers, reach } = document.documentElement.dataset;
 
 let link;
-let received = 0;
-let paused = false;
-let frame = 0;
-let waiting = []; // entries that are not in the list yet, oldest first
+let sample = ""; // a document to push
+let dashboard = ""; // its address, where it can be reached
 
 // --- the link ---------------------------------------------------------------------------------
 
@@ -31,45 +30,49 @@ function listen() {
     else connect(fields);
     showCommands(registration);
   } catch (error) {
-    note("bad", error.message);
-    if (!link) show("closed", "Disconnected");
+    addNote("bad", error.message);
+    if (!link) show("closed", word("disconnected"));
   }
 }
 
 function connect(fields) {
   const server = new URL(base);
   if (token) server.searchParams.set("token", token);
-  link = udpush(server, fields, (_, id, raw) => {
-    received += 1;
-    add({ time: new Date(), id, raw });
-  });
-  show("connecting", "Connecting…");
   let wasOpen = false;
+  link = udpush(server, fields, (_, id, raw) => addMessage(id, raw));
+  show("connecting", word("connecting"));
   const on = (type, act) => link.addEventListener(type, ({ detail }) => act(detail));
-  on("open", ({ client, resumed }) => {
-    const isGap = resumed === false;
-    show("open", "Connected", isGap ? "messages were missed" : `as client ${client}`);
-    if (resumed) note("good", "Connected again. Nothing was missed.");
-    // Not at `missed`, which comes at leisure: here is the place in the list.
-    if (isGap && wasOpen) {
-      note("bad", "Messages were missed here: the server was started anew, or no longer has them.");
-    } else if (isGap) {
-      note("wait", "Connected at last. What was pushed until now was missed.");
-    }
+  on("open", (hello) => {
+    showOpen(hello, wasOpen);
     wasOpen = true;
   });
-  on("registered", () => note("good", `From here on: ${$("summary").textContent}`));
-  on("closed", ({ code, reason, final }) => {
-    if (final) {
-      show("closed", "Disconnected", `by the server: ${reason || "no reason given"} (${code})`);
-      note("bad", `The server ended the link: ${reason || "no reason given"} (${code}).`);
-    } else {
-      show("waiting", "Reconnecting…");
-      const what = wasOpen ? "The link was lost" : "There is no link yet";
-      note("wait", `${what} (${code}). Reconnecting…`, reason);
-    }
-  });
-  on("error", (error) => note("bad", `The server says: ${error}`));
+  on("registered", () => addNote("good", word("from", { fields: $("summary").textContent })));
+  on("closed", (detail) => showClosed(detail, wasOpen));
+  on("error", (error) => addNote("bad", word("says", { error })));
+}
+
+function showOpen({ client, resumed }, wasOpen) {
+  const isGap = resumed === false;
+  const more = isGap ? word("partly") : word("asClient", { client: String(client) });
+  show("open", word("connected"), more);
+  if (resumed) addNote("good", word("resumed"));
+  // Not at `missed`, which comes at leisure: here is the place in the list.
+  if (isGap) addNote(wasOpen ? "bad" : "wait", word(wasOpen ? "missed" : "late"));
+}
+
+function showClosed({ code, reason, final }, wasOpen) {
+  const isStopped = code === 1001 && reason !== "page hidden";
+  if (final) show("closed", word("disconnected"));
+  else show("waiting", word("reconnecting"), isStopped ? word("stopped") : "");
+  const said = isStopped || code === 1001 ? "" : reason;
+  addNote(final ? "bad" : "wait", whyClosed(code, isStopped, wasOpen), said);
+}
+
+function whyClosed(code, isStopped, wasOpen) {
+  if (code === 1001) return word(isStopped ? "close1001" : "left");
+  if (code === 1006) return word(wasOpen ? "lost" : "noLink");
+  const isKnown = [1008, 1013, 4401, 4403].includes(code);
+  return word(isKnown ? `close${code}` : "closeOther", { code: String(code) });
 }
 
 function show(state, text, more = "") {
@@ -80,170 +83,38 @@ function show(state, text, more = "") {
   document.title = state === "open" ? "udpush" : `${text} – udpush`;
 }
 
-// --- the registration -------------------------------------------------------------------------
-
-/** Pairs of a field and its values, in the order of the form. */
-function readForm() {
-  const registration = new Map();
-  for (const row of $("rows").children) {
-    const [field, value] = Array.from(row.querySelectorAll("input"), (input) => input.value.trim());
-    if (field) registration.set(field, [...(registration.get(field) ?? []), value]);
-  }
-  return [...registration];
-}
-
-function addRow(field = "", value = "") {
-  const row = $("row").content.cloneNode(true).firstElementChild;
-  const inputs = row.querySelectorAll("input");
-  inputs[0].value = field;
-  inputs[1].value = value;
-  row.querySelector(".remove").addEventListener("click", () => {
-    const next = row.nextElementSibling ?? row.previousElementSibling;
-    row.remove();
-    if (!next) addRow();
-    (next ?? $("rows").firstElementChild).querySelector("input").focus();
-  });
-  $("rows").append(row);
-  return row;
-}
-
-/** The page's own address names the registration, so that it can be bookmarked. */
-function readAddress() {
-  $("rows").replaceChildren();
-  for (const [key, value] of new URLSearchParams(location.search)) {
-    const field = key.replace(/\[\d*\]$/, "");
-    if (field && field !== "since" && field !== "token") addRow(field, value);
-  }
-  if (!$("rows").firstElementChild) addRow();
-}
-
-function writeAddress() {
-  const address = new URL(base);
-  for (const [field, values] of readForm()) {
-    for (const value of values) address.searchParams.append(field, value);
-  }
-  if (address.href !== location.href) history.pushState(null, "", address);
-}
-
 // --- the commands -----------------------------------------------------------------------------
 
 function showCommands(registration) {
   const fields = registration.map(([field, values]) => `${field}=${values.join("|")}`);
-  $("summary").textContent = visible(fields.join(" ")) || "everything";
+  $("summary").textContent = visible(fields.join(" ")) || word("everything");
   const message = example(registration);
   $("shell").textContent = shellCommand(message, publishers);
   $("php").textContent = phpLines(message, publishers);
   $("html").textContent = htmlLines(registration, base);
+  sample = JSON.stringify(Object.fromEntries(message));
+  showDashboard();
 }
 
-async function copy(button) {
-  const code = button.closest("figure").querySelector("pre");
-  // The clipboard is there for secure pages only, which http://host:6552/ is not.
-  const copied = await (navigator.clipboard?.writeText(code.textContent) ?? Promise.reject()).then(
-    () => true,
-    () => copySelected(code),
-  );
-  button.textContent = copied ? "Copied" : "Press Ctrl+C";
-  setTimeout(() => (button.textContent = "Copy"), 2000);
+/**
+ * Offers to push from the dashboard where this browser can reach it: it answers there with its
+ * icon. A page may not push by itself, as it is for everybody who can open it.
+ */
+function findDashboard() {
+  const isThisMachine = /^(localhost|127\..*|\[::1\])$/.test(location.hostname);
+  if (!isThisMachine && reach === "machine") return;
+  const address = `http://${location.hostname}:${/\d+$/.exec(publishers)}/`;
+  const icon = new Image();
+  icon.addEventListener("load", () => {
+    dashboard = address;
+    showDashboard();
+  });
+  icon.src = `${address}icon.svg`;
 }
 
-function copySelected(code) {
-  getSelection().selectAllChildren(code);
-  if (!document.execCommand("copy")) return false;
-  getSelection().removeAllRanges();
-  return true;
-}
-
-// --- the messages -----------------------------------------------------------------------------
-
-function note(kind, text, more = "") {
-  add({ time: new Date(), kind, text: visible(text), more: visible(more) });
-}
-
-/** Entries are drawn once a frame: a burst costs one change of the list, not thousands. */
-function add(entry) {
-  waiting.push(entry);
-  if (waiting.length > 2 * KEPT) waiting = waiting.slice(-KEPT);
-  frame ||= requestAnimationFrame(draw);
-}
-
-function draw() {
-  frame = 0;
-  const number = received.toLocaleString("en");
-  $("count").textContent = received ? `${number} received` : "";
-  if (paused) {
-    const messages = Math.min(waiting.filter((entry) => entry.id).length, KEPT);
-    $("pause").textContent = messages ? `Go on (${messages} new)` : "Go on";
-    return;
-  }
-  $("pause").textContent = "Pause";
-  const list = $("messages");
-  list.prepend(...waiting.slice(-KEPT).map(item).reverse());
-  waiting = [];
-  while (list.childElementCount > KEPT) list.lastElementChild.remove();
-  $("empty").hidden = list.childElementCount > 0;
-}
-
-const clock = new Intl.DateTimeFormat("en-GB", {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  fractionalSecondDigits: 3,
-});
-
-/** Text gets into the page as text only, never as markup. */
-function element(name, text = "", className = "") {
-  const made = document.createElement(name);
-  made.textContent = text;
-  made.className = className;
-  return made;
-}
-
-function item({ time, id, raw, kind, text, more }) {
-  const made = element("li", "", kind ? `note ${kind}` : "message");
-  const at = element("time", clock.format(time));
-  at.dateTime = time.toISOString();
-  made.append(at);
-  if (kind) {
-    const said = element("span", text);
-    if (more) said.append(element("small", more));
-    made.append(said);
-    return made;
-  }
-  made.append(element("span", id, "id"), coloured(raw));
-  return made;
-}
-
-const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
-
-/** The bytes that were pushed: parsed and printed again, they would be others. */
-function coloured(raw) {
-  const made = element("pre");
-  if (raw.length > COLOURED) {
-    appendText(made, raw.slice(0, SHOWN));
-    const more = raw.length - SHOWN;
-    if (more > 0) made.append(element("em", ` … ${more.toLocaleString("en")} more characters`));
-    return made;
-  }
-  let end = 0;
-  for (const { 0: token, 1: string, 2: colon = "", index } of raw.matchAll(TOKENS)) {
-    const part = element("span", "", colon ? "name" : string ? "string" : "literal");
-    appendText(part, string ?? token);
-    made.append(raw.slice(end, index), part, colon);
-    end = index + token.length;
-  }
-  made.append(raw.slice(end));
-  return made;
-}
-
-/** With an escape for what cannot be seen, or would turn around what can. */
-function appendText(to, text) {
-  let end = 0;
-  for (const { 0: character, index } of text.matchAll(HIDDEN)) {
-    to.append(text.slice(end, index), element("span", visible(character), "escape"));
-    end = index + character.length;
-  }
-  to.append(text.slice(end));
+function showDashboard() {
+  $("dashboard").hidden = !dashboard;
+  $("dashboard").href = `${dashboard}#${new URLSearchParams({ push: sample })}`;
 }
 
 // --- buttons ----------------------------------------------------------------------------------
@@ -251,7 +122,7 @@ function appendText(to, text) {
 $("add").addEventListener("click", () => addRow().querySelector("input").focus());
 document.forms[0].addEventListener("submit", (event) => {
   event.preventDefault();
-  writeAddress();
+  writeAddress(base);
   listen();
 });
 addEventListener("popstate", () => {
@@ -259,25 +130,19 @@ addEventListener("popstate", () => {
   listen();
 });
 $("again").addEventListener("click", listen);
-$("pause").addEventListener("click", () => {
-  paused = !paused;
-  $("pause").setAttribute("aria-pressed", paused);
-  draw();
-});
-$("clear").addEventListener("click", () => {
-  // What waits, nobody has seen yet.
-  $("messages").replaceChildren();
-  draw();
-});
-for (const button of document.querySelectorAll(".copy")) {
-  button.addEventListener("click", () => copy(button));
+for (const button of document.querySelectorAll("figure .copy")) {
+  const code = button.closest("figure").querySelector("pre");
+  offerCopy(button, () => code.textContent, code);
 }
 
+translate(document, word);
+translate($("row").content, word);
 $("host").textContent = location.host;
 $("publishers").textContent = publishers;
 // On a phone the messages come first.
-if (matchMedia("(width < 50rem)").matches) {
+if (matchMedia("(max-width: 49.99rem)").matches) {
   for (const card of document.querySelectorAll("details")) card.open = false;
 }
 readAddress();
 listen();
+findDashboard();

@@ -58,7 +58,11 @@ fn the_dashboard_speaks_chinese_to_who_asks_for_it() {
         return;
     };
     let server = Server::start(&[]);
-    for (language, heading, locale) in [("zh-CN", "日志", "zh-CN"), ("de", "Log", "en")] {
+    for (language, heading, locale) in [
+        ("zh-CN", "日志", "zh-CN"),
+        ("de,zh-Hant-TW,en", "日志", "zh-CN"),
+        ("de", "Log", "en"),
+    ] {
         browser.prefer(language);
         browser.open(&format!("http://{}/", server.publishers));
         browser.wait_until(IS_OPEN);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::webdriver::Browser;
-use super::{IS_OPEN, wait_for_shown};
+use super::{IS_OPEN, shown, wait_for_shown};
 use crate::common::Server;
 
 fn open(browser: &Browser, server: &Server, query: &str) {
@@ -73,6 +73,212 @@ fn what_came_during_a_pause_is_shown_after_it() {
     );
     browser.run("document.getElementById('pause').click()", &[]);
     assert_eq!(wait_for_shown(&browser, 1), [json!(2)]);
+}
+
+#[test]
+fn a_long_pause_counts_all_that_came_and_keeps_the_newest() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    open(&browser, &server, "");
+    let button = "document.getElementById('pause').textContent";
+    browser.run("document.getElementById('pause').click()", &[]);
+    for number in 1..=1234 {
+        server.push(number.to_string());
+    }
+    browser.wait_until(&format!("{button} === 'Go on (1,234 new)'"));
+    browser.run("document.getElementById('pause').click()", &[]);
+    let kept: Vec<_> = (1035..=1234).map(|number| json!(number)).collect();
+    assert_eq!(wait_for_shown(&browser, 200), kept);
+    let hint = "document.getElementById('hint').textContent";
+    browser.wait_until(&format!("{hint}.includes('The newest 200 are kept')"));
+}
+
+/// Types into the search box.
+fn search(browser: &Browser, text: &str) {
+    let script = "const box = document.getElementById('search'); box.value = arguments[0]; \
+                  box.dispatchEvent(new Event('input'))";
+    browser.run(script, &[json!(text)]);
+}
+
+#[test]
+fn the_page_finds_text_and_fields() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    open(&browser, &server, "");
+    let documents = [
+        r#"{"user": 12345678901234567890, "msg": "\u4f60\u597d", "in": {"team": "a"}}"#,
+        r#"{"user": ["7", 8], "team": "b", "msg": "Hello"}"#,
+        r#"["user", "7", "你好"]"#,
+    ];
+    for document in documents {
+        server.push(document);
+    }
+    wait_for_shown(&browser, 3);
+    for (text, found) in [
+        ("hello", &[1][..]),
+        // As PHP writes it, and as it is read.
+        ("你好", &[0, 2]),
+        (r"\u4F60", &[0]),
+        ("user=7", &[1]),
+        ("user=8 hello", &[1]),
+        ("user=7 user=12345678901234567890", &[0, 1]),
+        ("user=12345678901234567000", &[]),
+        ("team=a", &[]),
+        ("user=7 team=b", &[1]),
+        ("", &[0, 1, 2]),
+    ] {
+        search(&browser, text);
+        let expected: Vec<_> = found.iter().rev().map(|one| &documents[*one]).collect();
+        let shown = texts(&browser, ".message:not([hidden]) pre");
+        assert_eq!(shown, json!(expected), "{text}");
+    }
+    // What comes later is searched as well.
+    search(&browser, "team=b");
+    server.push(r#"{"team":"c"}"#);
+    server.push(r#"{"team":"b"}"#);
+    wait_for_shown(&browser, 5);
+    let hint = "document.getElementById('hint').textContent";
+    browser.wait_until(&format!("{hint}.startsWith('2 of 5 match.')"));
+}
+
+#[test]
+fn clearing_takes_what_is_seen_and_gives_it_back() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    open(&browser, &server, "");
+    for number in 1..=4 {
+        server.push(json!({"n": number, "even": number % 2 == 0}).to_string());
+    }
+    let before = wait_for_shown(&browser, 4);
+    search(&browser, "even=true");
+    browser.run("document.getElementById('clear').click()", &[]);
+    search(&browser, "");
+    assert_eq!(shown(&browser), [before[0].clone(), before[2].clone()]);
+    server.push("5");
+    wait_for_shown(&browser, 3);
+    browser.run("document.getElementById('undo').click()", &[]);
+    assert_eq!(shown(&browser), [&before[..], &[json!(5)]].concat());
+    let focused = browser.run("return document.activeElement.id", &[]);
+    assert_eq!(focused, "clear");
+}
+
+#[test]
+fn messages_are_copied_as_they_were_pushed() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    open(&browser, &server, "");
+    browser.grant(&["clipboardReadWrite", "clipboardSanitizedWrite"]);
+    let document =
+        "{\"b\": 12345678901234567890,\"2\":1.10,\r\n\"1\":\"\\u00e9 {\",\"b\":[{}, []]}";
+    server.push(document);
+    wait_for_shown(&browser, 1);
+    server.push("[1,2]");
+    wait_for_shown(&browser, 2);
+    let copied = |button: &str| {
+        let button = format!("document.querySelector('{button}')");
+        browser.run(&format!("{button}.click()"), &[]);
+        browser.wait_until(&format!("{button}.textContent === 'Copied'"));
+        let text = browser.run("return navigator.clipboard.readText()", &[]);
+        browser.wait_until(&format!("{button}.textContent !== 'Copied'"));
+        text
+    };
+    assert_eq!(copied("li:last-child .copy"), document);
+    let lines = document.replace("\r\n", "  ") + "\n[1,2]\n";
+    assert_eq!(copied("#copy-all"), lines);
+    // On many lines it has the same tokens.
+    browser.run("document.getElementById('format').click()", &[]);
+    let formatted = "{\n  \"b\": 12345678901234567890,\n  \"2\": 1.10,\n  \"1\": \"\\u00e9 {\",\n  \
+                     \"b\": [\n    {},\n    []\n  ]\n}";
+    assert_eq!(texts(&browser, "li:last-child pre"), json!([formatted]));
+    assert_eq!(copied("li:last-child .copy"), formatted);
+    let both = format!("{formatted}\n[\n  1,\n  2\n]\n");
+    assert_eq!(copied("#copy-all"), both);
+}
+
+#[test]
+fn the_page_offers_to_push_from_the_dashboard() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    open(&browser, &server, "?team=a%2Bb&name=%E5%BC%A0");
+    browser.wait_until("!document.getElementById('dashboard').hidden");
+    let link = browser.run("return document.getElementById('dashboard').href", &[]);
+    browser.open(link.as_str().unwrap());
+    browser.wait_until("!document.getElementById('send').disabled");
+    // It is there to be pushed, and is not pushed yet.
+    let position = browser.run(
+        "return document.getElementById('message-list').children.length",
+        &[],
+    );
+    assert_eq!(position, 0);
+    browser.run("document.getElementById('send').click()", &[]);
+    assert_eq!(client.text(), r#"{"team":"a+b","name":"张","msg":"hi"}"#);
+}
+
+#[test]
+fn the_page_notifies_who_looks_elsewhere_and_chose_it() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    browser.grant(&["notifications"]);
+    open(&browser, &server, "");
+    // Whatever is shown is noted, too.
+    browser.run(
+        "const real = Notification; window.told = []; \
+         window.Notification = class extends real { \
+             constructor(title, options) { super(title, options); told.push(options.body); } \
+         }; \
+         document.hasFocus = () => window.looks",
+        &[],
+    );
+    browser.run("document.getElementById('notify').click()", &[]);
+    let pressed = "document.getElementById('notify').getAttribute('aria-pressed') === 'true'";
+    browser.wait_until(pressed);
+    server.push("\"one\"");
+    browser.wait_until("told.length === 1");
+    browser.run("window.looks = true", &[]);
+    server.push("\"two\"");
+    wait_for_shown(&browser, 2);
+    browser.run(
+        "window.looks = false; document.getElementById('notify').click()",
+        &[],
+    );
+    server.push("\"three\"");
+    wait_for_shown(&browser, 3);
+    browser.run("document.getElementById('notify').click()", &[]);
+    browser.wait_until(pressed);
+    server.push(r#""\u4f60\u597d""#);
+    browser.wait_until("told.length > 1");
+    let told = browser.run("return told", &[]);
+    assert_eq!(told, json!(["\"one\"", "\"你好\""]));
+}
+
+#[test]
+fn the_page_says_that_the_server_was_stopped() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    browser.prefer("zh-TW,en");
+    open(&browser, &server, "");
+    assert_eq!(texts(&browser, "#messages-heading"), json!(["消息"]));
+    server.signal("TERM");
+    server.wait();
+    browser
+        .wait_until("document.querySelector('.note.wait')?.textContent.includes('服务器已停止')");
+    let all = browser.run("return document.body.textContent", &[]);
+    assert!(!all.as_str().unwrap().contains("1001"), "{all}");
 }
 
 #[test]

@@ -84,18 +84,22 @@ impl Browser {
         let parameters = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false
         });
-        let command = "Emulation.setDeviceMetricsOverride";
-        let execute = json!({"cmd": command, "params": parameters});
-        self.command("goog/cdp/execute", execute);
+        self.devtools("Emulation.setDeviceMetricsOverride", parameters);
     }
 
     /// Tells pages from now on that this is the user's language.
     pub fn prefer(&self, language: &str) {
         let agent = self.run("return navigator.userAgent", &[]);
         let parameters = json!({"userAgent": agent, "acceptLanguage": language});
-        let command = "Emulation.setUserAgentOverride";
-        let execute = json!({"cmd": command, "params": parameters});
-        self.command("goog/cdp/execute", execute);
+        self.devtools("Emulation.setUserAgentOverride", parameters);
+    }
+
+    /// Says yes to what pages will ask the user for, by the names of the DevTools protocol.
+    pub fn grant(&self, permissions: &[&str]) {
+        self.devtools(
+            "Browser.grantPermissions",
+            json!({"permissions": permissions}),
+        );
     }
 
     /// What JavaScript comes to in the page: the body of a function with `arguments`.
@@ -118,6 +122,11 @@ impl Browser {
         entries
             .map(|entry| entry["message"].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    fn devtools(&self, command: &str, parameters: Value) {
+        let execute = json!({"cmd": command, "params": parameters});
+        self.command("goog/cdp/execute", execute);
     }
 
     fn command(&self, command: &str, parameters: Value) -> Value {

@@ -1,6 +1,8 @@
 // Charts of the last minutes.
 
-import { clock, element, say, short, word } from "./words.js";
+import { clock } from "./language.js";
+import { element, say } from "./text.js";
+import { short, word } from "./words.js";
 
 const MINUTES = 10;
 const charts = [];

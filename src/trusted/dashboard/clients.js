@@ -1,7 +1,10 @@
 // Who is online.
 
+import { number } from "./language.js";
+import { readSearch } from "./search.js";
 import { ask, eachLine, server } from "./server.js";
-import { $, ago, bytes, element, moment, number, say, visible, word } from "./words.js";
+import { $, element, say, visible } from "./text.js";
+import { ago, bytes, moment, word } from "./words.js";
 
 const ROWS = 50; // clients a page
 const SCAN = 1000; // asked for at once where the page itself searches
@@ -12,18 +15,6 @@ let next = 0;
 let loading = new AbortController();
 let loadTimer;
 
-/** `field=value` is for the server, anything else for this page to find. */
-function readSearch() {
-  const fields = new URLSearchParams();
-  const texts = [];
-  for (const [part] of $("search").value.matchAll(/(?:[^\s"]|"[^"]*"?)+/g)) {
-    const [, field, value] = /^([^=]+)=(.*)$/.exec(part.replaceAll('"', "")) ?? [];
-    if (field) fields.append(field, value);
-    else texts.push(part.replaceAll('"', "").toLowerCase());
-  }
-  return { fields, texts };
-}
-
 /** Asks for them now, and from now on every few seconds. */
 export async function loadClients() {
   clearTimeout(loadTimer);
@@ -31,7 +22,8 @@ export async function loadClients() {
   const { signal } = (loading = new AbortController());
   const began = performance.now();
   try {
-    const search = readSearch();
+    // Fields are for the server, anything else for this page to find.
+    const search = readSearch($("search").value);
     showClients(await findClients(search, signal), search);
     say($("clients-said"), "");
   } catch (error) {

@@ -3,9 +3,12 @@
 
 import { addChart, addPoint } from "./charts.js";
 import { loadClients } from "./clients.js";
+import { number, translate } from "./language.js";
 import { filterLog, followAll, slowClients } from "./messages.js";
+import { focusBySlash } from "./search.js";
 import { poll, server } from "./server.js";
-import { $, bytes, duration, element, number, say, translate, visible, word } from "./words.js";
+import { $, element, say, visible } from "./text.js";
+import { bytes, duration, word } from "./words.js";
 
 function tile(where, name, title) {
   const made = $("tile").content.cloneNode(true).firstElementChild;
@@ -115,14 +118,8 @@ function showLosses({ dropped_by_kernel: dropped, closed, queues }) {
   });
 }
 
-addEventListener("keydown", (event) => {
-  const isTyping = event.target.closest?.("input, textarea, dialog");
-  if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  $("search").focus();
-});
-
-translate(document);
+translate(document, word);
+focusBySlash($("search"));
 say($("state"), word("connecting"));
 addChart("online", tiles.online, 1);
 addChart("messages", tiles.messages, 0.5);

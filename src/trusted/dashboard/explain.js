@@ -1,7 +1,9 @@
 // Who would hear a message, and the box to try one out.
 
+import { number } from "./language.js";
 import { ask } from "./server.js";
-import { $, element, indexOfByte, number, visible, word } from "./words.js";
+import { $, element, visible } from "./text.js";
+import { indexOfByte, word } from "./words.js";
 
 const NAMED = 20; // clients that are named where there are many
 
@@ -103,3 +105,16 @@ $("push-form").addEventListener("submit", (event) => {
   event.preventDefault();
   push();
 });
+
+/** A document that a link brings, such as the live page's: to look at, and to push by hand. */
+function takeLink() {
+  const document = new URLSearchParams(location.hash.slice(1)).get("push");
+  if (!document) return;
+  history.replaceState(null, "", "#push");
+  $("document").value = document;
+  $("document").dispatchEvent(new Event("input"));
+  $("document").focus();
+}
+
+addEventListener("hashchange", takeLink);
+takeLink();

@@ -1,41 +1,22 @@
 // The messages and the lines of the log, as they come.
 
 import { explain } from "./explain.js";
+import { makeFeed } from "./feed.js";
+import { coloured } from "./json.js";
+import { clock } from "./language.js";
 import { ask, eachLine, follow, server } from "./server.js";
-import { $, appendText, clock, element, say, visible, word } from "./words.js";
+import { $, element, say, visible } from "./text.js";
+import { word } from "./words.js";
 
 const KEPT = 200; // messages in the list
 const LINES = 500; // of the log
-const SHOWN = 20_000; // characters of a message
-const COLOURED = 5_000; // characters of a message up to which its JSON is coloured
-
-/** A list, newest first. A burst costs one change of it, not thousands. */
-function makeFeed(list, kept, make, drawn) {
-  let waiting = []; // oldest first
-  let timer = 0;
-  const feed = { paused: false, add, draw };
-  function add(entry) {
-    waiting.push(entry);
-    if (waiting.length > 2 * kept) waiting = waiting.slice(-kept);
-    timer ||= setTimeout(draw, 200);
-  }
-  function draw() {
-    timer = 0;
-    if (!feed.paused) {
-      list.prepend(...waiting.slice(-kept).map(make).reverse());
-      waiting = [];
-      while (list.childElementCount > kept) list.lastElementChild.remove();
-    }
-    drawn(Math.min(waiting.length, kept));
-  }
-  return feed;
-}
 
 let newest = ""; // id of the last message that came
 
-const messages = makeFeed($("message-list"), KEPT, messageItem, (waiting) => {
-  say($("waiting"), waiting ? word("waiting", { n: waiting }) : "");
-  say($("pause"), word(messages.paused ? "goOn" : "pause"));
+const messages = makeFeed($("message-list"), KEPT, messageItem, () => {
+  const { paused, waiting } = messages;
+  if (!paused) say($("pause"), word("pause"));
+  else say($("pause"), waiting ? word("goOnNew", { n: waiting }) : word("goOn"));
   $("no-messages").hidden = $("message-list").childElementCount > 0;
 });
 
@@ -44,7 +25,7 @@ function takeMessage(line) {
   const start = line.indexOf('"data":');
   if (start < 0) {
     const lost = /^\{"event":"lost".*"count":(\d+)/.exec(line);
-    if (lost) messages.add({ note: word("lost", { n: Number(lost[1]) }) });
+    if (lost) messages.add({ note: word("lost", { n: Number(lost[1]) }) }, false);
     return;
   }
   const message = JSON.parse(`${line.slice(0, start)}"data":0}`);
@@ -71,7 +52,7 @@ async function catchUp() {
     if (error.status === 404) return; // no history is kept
     if (error.status !== 409 || !newest) throw error;
     newest = "";
-    messages.add({ note: word("missed") });
+    messages.add({ note: word("missed") }, false);
     await catchUp();
   }
 }
@@ -105,26 +86,6 @@ function messageItem({ note, id, time, from, clients, raw }) {
 async function explainMessage(who, { from, clients, raw }) {
   who.replaceChildren(element("p", word("then", { n: clients, from: visible(from) })));
   who.append(await explain(raw));
-}
-
-const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
-
-function coloured(raw) {
-  const made = element("pre");
-  if (raw.length > COLOURED) {
-    appendText(made, raw.slice(0, SHOWN));
-    if (raw.length > SHOWN) made.append(element("em", word("more", { n: raw.length - SHOWN })));
-    return made;
-  }
-  let end = 0;
-  for (const { 0: token, 1: string, 2: colon = "", index } of raw.matchAll(TOKENS)) {
-    const part = element("span", "", colon ? "name" : string ? "string" : "literal");
-    appendText(part, string ?? token);
-    made.append(raw.slice(end, index), part, colon);
-    end = index + token.length;
-  }
-  made.append(raw.slice(end));
-  return made;
 }
 
 // --- the log ----------------------------------------------------------------------------------

@@ -4,17 +4,18 @@
 //! the page asks for what the other paths tell.
 
 use super::http::not_allowed;
-use crate::http::resource::{HTML, IMAGE, Resource, SCRIPT, STYLE};
+use crate::http::resource::{HTML, Resource, SCRIPT, STYLE};
 use crate::http::{Answer, Head};
+use crate::web::shared;
 
 /// The files.
 #[derive(Debug)]
-pub(crate) struct Dashboard([Resource; 10]);
+pub(crate) struct Dashboard(Vec<Resource>);
 
 impl Dashboard {
     pub(crate) fn new() -> Dashboard {
         let script = |path, content: &'static str| Resource::new(path, SCRIPT, content);
-        Dashboard([
+        let own = [
             Resource::new("/", HTML, include_str!("index.html")),
             Resource::new("/dashboard.css", STYLE, include_str!("dashboard.css")),
             script("/dashboard.js", include_str!("dashboard.js")),
@@ -24,8 +25,8 @@ impl Dashboard {
             script("/messages.js", include_str!("messages.js")),
             script("/explain.js", include_str!("explain.js")),
             script("/words.js", include_str!("words.js")),
-            Resource::new("/icon.svg", IMAGE, include_str!("../../web/icon.svg")),
-        ])
+        ];
+        Dashboard(own.into_iter().chain(shared::resources()).collect())
     }
 
     /// The answer, if one of the files has this path.

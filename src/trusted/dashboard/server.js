@@ -1,6 +1,8 @@
 // What the page asks of its server, and what it does while there is no answer.
 
-import { $, clock, say, visible, word } from "./words.js";
+import { clock } from "./language.js";
+import { $, say, visible } from "./text.js";
+import { word } from "./words.js";
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

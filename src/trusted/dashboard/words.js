@@ -1,12 +1,11 @@
-// What the dashboard says, in English and in Chinese, and how it writes numbers, times and text.
+// What the dashboard says, in English and in Chinese, and how it writes sizes and times.
+
+import { clock, locale, speak } from "./language.js";
 
 const ENGLISH = {
   sections: "Sections",
   clients: "Clients",
-  messages: "Messages",
-  push: "Push a test",
   log: "Log",
-  connecting: "Connecting…",
   live: "Live",
   away: "No answer since {time}. Trying again…",
   refusedHere: "The server refuses: {error}",
@@ -40,7 +39,6 @@ const ENGLISH = {
   minutesAgo: "−{n} min",
   now: "now",
   search: "Search clients",
-  searchHint: "field=value or text  ( / )",
   refresh: "Refresh",
   previous: "Previous",
   next: "Next",
@@ -58,7 +56,6 @@ const ENGLISH = {
   sent: "Sent",
   seen: "Last seen",
   action: "Action",
-  everything: "everything",
   catchingUp: "{mode}, catching up",
   disconnect: "Disconnect",
   cancel: "Cancel",
@@ -66,17 +63,9 @@ const ENGLISH = {
   sure: "Disconnect client {client} ({address})? It is told so (4403).",
   disconnected: "Client {client} is disconnected.",
   gone: "Client {client} was gone already.",
-  newest: "Messages, newest first",
-  pause: "Pause",
-  goOn: "Go on",
-  waiting: "{n} new",
-  clear: "Clear",
-  noMessages: "Nothing was pushed yet. Push a message: it appears here.",
   forClients: "for {n} client|for {n} clients",
   from: "from {from}",
-  more: " … {n} more characters",
   then: "Pushed from {from}, then for {n} client. Now:|Pushed from {from}, then for {n} clients. Now:",
-  missed: "Messages are missing here: the server was started anew, or no longer has them.",
   lost: "{n} message is not shown: they came too fast for this page.|{n} messages are not shown: they came too fast for this page.",
   document: "A JSON document",
   pushIt: "Push",
@@ -94,10 +83,7 @@ const ENGLISH = {
 const CHINESE = {
   sections: "页面导航",
   clients: "客户端",
-  messages: "消息",
-  push: "测试推送",
   log: "日志",
-  connecting: "正在连接…",
   live: "实时",
   away: "服务器自 {time} 起没有响应，正在重试…",
   refusedHere: "服务器拒绝了请求：{error}",
@@ -130,7 +116,6 @@ const CHINESE = {
   minutesAgo: "−{n} 分钟",
   now: "现在",
   search: "搜索客户端",
-  searchHint: "字段=值 或任意文字（按 /）",
   refresh: "刷新",
   previous: "上一页",
   next: "下一页",
@@ -148,7 +133,6 @@ const CHINESE = {
   sent: "已发送",
   seen: "最近活动",
   action: "操作",
-  everything: "全部",
   catchingUp: "{mode}，补发中",
   disconnect: "断开",
   cancel: "取消",
@@ -156,17 +140,9 @@ const CHINESE = {
   sure: "确定断开客户端 {client}（{address}）吗？对方会收到关闭代码 4403。",
   disconnected: "客户端 {client} 已断开。",
   gone: "客户端 {client} 早已离线。",
-  newest: "消息，最新的在前",
-  pause: "暂停",
-  goOn: "继续",
-  waiting: "{n} 条新消息",
-  clear: "清空",
-  noMessages: "还没有消息。推送一条，它就会出现在这里。",
   forClients: "发给 {n} 个客户端",
   from: "来自 {from}",
-  more: " … 还有 {n} 个字符",
   then: "来自 {from}，推送时发给 {n} 个客户端。现在：",
-  missed: "这里缺少一些消息：服务器重启过，或者已不再保留它们。",
   lost: "有 {n} 条消息没有显示：来得太快，页面跟不上。",
   document: "一个 JSON 文档",
   pushIt: "推送",
@@ -181,32 +157,11 @@ const CHINESE = {
   newestLines: "日志，最新的在前",
 };
 
-const isChinese = /^zh\b/i.test(navigator.language);
-const words = isChinese ? CHINESE : ENGLISH;
-/** Of the words, so that they and the numbers go together. */
-const locale = isChinese
-  ? "zh-CN"
-  : /^en\b/i.test(navigator.language)
-    ? navigator.language
-    : "en";
-
-const numbers = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
-const tenths = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
-
-/** Whole from ten on. */
-export const number = (value) => (value < 10 ? tenths : numbers).format(value);
+/** The text of this name, in the page's language. */
+export const word = speak(ENGLISH, CHINESE);
 
 const compact = new Intl.NumberFormat(locale, { notation: "compact" });
 export const short = (value) => compact.format(value);
-
-/** The text of this name. `one|many` is chosen by `n`; numbers are written as people do. */
-export function word(name, values = {}) {
-  const [one, many = one] = words[name].split("|");
-  return (values.n === 1 ? one : many).replace(/\{(\w+)\}/g, (_, key) => {
-    const value = values[key] ?? "–";
-    return typeof value === "number" ? number(value) : value;
-  });
-}
 
 const unit = (value, name) =>
   new Intl.NumberFormat(locale, {
@@ -253,12 +208,6 @@ export const ago = (seconds) =>
     ? relative.format(-Math.round(seconds), "second")
     : relative.format(-Math.round(seconds / 60), "minute");
 
-const ofDay = new Intl.DateTimeFormat(locale, {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  hourCycle: "h23",
-});
 const ofYear = new Intl.DateTimeFormat(locale, {
   month: "short",
   day: "numeric",
@@ -266,45 +215,11 @@ const ofYear = new Intl.DateTimeFormat(locale, {
   minute: "2-digit",
   hourCycle: "h23",
 });
-export const clock = (time) => ofDay.format(new Date(time));
 /** With the day, unless that is today. */
 export const moment = (time) =>
-  (new Date(time).toDateString() === new Date().toDateString() ? ofDay : ofYear).format(
-    new Date(time),
-  );
-
-export const $ = (id) => document.getElementById(id);
-
-/** Text gets into the page as text only, never as markup. */
-export function element(name, text = "", className = "") {
-  const made = document.createElement(name);
-  made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
-
-/** A change only, so that nothing is read out or laid out twice. */
-export function say(where, text) {
-  if (where.textContent !== text) where.textContent = text;
-}
-
-// What does not show, or turns the direction of what does; joiners belong to scripts and to emoji.
-const HIDDEN = /(?![\t\n\r\u200c\u200d])[\p{C}\p{Zl}\p{Zp}]/gu;
-const escapeUnits = (text) =>
-  text.replace(/[^]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
-
-/** Text to look at, with escapes as JSON has them. */
-export const visible = (text) => text.replace(HIDDEN, escapeUnits);
-
-/** Puts a text into the page, as text only; what is escaped can be told from what was written so. */
-export function appendText(to, text) {
-  let end = 0;
-  for (const { 0: character, index } of text.matchAll(HIDDEN)) {
-    to.append(text.slice(end, index), element("span", escapeUnits(character), "escape"));
-    end = index + character.length;
-  }
-  to.append(text.slice(end));
-}
+  new Date(time).toDateString() === new Date().toDateString()
+    ? clock(time)
+    : ofYear.format(new Date(time));
 
 /** Where in the text its nth byte is, counted from 1 as the server does. */
 export function indexOfByte(text, byte) {
@@ -317,13 +232,4 @@ export function indexOfByte(text, byte) {
     index += character.length;
   }
   return index;
-}
-
-/** Puts the words into the page as it was loaded. */
-export function translate(root) {
-  document.documentElement.lang = locale;
-  for (const one of root.querySelectorAll("[data-word]")) one.textContent = word(one.dataset.word);
-  for (const one of root.querySelectorAll("[data-label]"))
-    one.setAttribute("aria-label", word(one.dataset.label));
-  for (const one of root.querySelectorAll("[data-hint]")) one.placeholder = word(one.dataset.hint);
 }
