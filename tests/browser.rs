@@ -6,6 +6,7 @@ mod events;
 mod live_page;
 mod old;
 mod push_js;
+mod refused;
 pub mod relay;
 mod tokens;
 mod webdriver;
