@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::common::tokens::{HEADER, SECRET, end, secret_file, signed, token};
 use crate::common::{
-    AtEnd, Client, Curl, Deadline, Directory, Ending, Listener, Server, conversation, udpush,
+    AtEnd, Client, Curl, Deadline, Directory, Ending, Listener, PATIENCE, Server, conversation,
+    udpush,
 };
 
 /// Another secret than the server's.
@@ -386,9 +387,16 @@ fn neither_a_secret_nor_a_token_shows_anywhere() {
     while !request.contains(r#""registered""#) {
         deadline.check("what the webhook is sent");
         let (mut posted, _) = site.accept().unwrap();
-        let mut buffer = [0; 4096];
-        let count = std::io::Read::read(&mut posted, &mut buffer).unwrap();
-        request += std::str::from_utf8(&buffer[..count]).unwrap();
+        posted.set_read_timeout(Some(PATIENCE)).unwrap();
+        // Its head may come before its lines.
+        let mut post = String::new();
+        while !post.ends_with("}\n") {
+            let mut buffer = [0; 4096];
+            let count = std::io::Read::read(&mut posted, &mut buffer).unwrap();
+            assert_ne!(count, 0, "{post}");
+            post += std::str::from_utf8(&buffer[..count]).unwrap();
+        }
+        request += &post;
         // What has not come yet is sent again.
         let answer = match request.contains(r#""registered""#) {
             true => "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
