@@ -208,6 +208,22 @@ fn wrong_usage_has_exit_status_2_and_one_line_that_names_the_flag_and_what_is_al
         ),
         (&["--publish-from", ""], &["--publish-from \"\": "]),
         (
+            &["--origin", "erp.example.com"],
+            &[
+                "--origin \"erp.example.com\": ",
+                "such as https://erp.example.com",
+            ],
+        ),
+        (
+            &["--origin", "null,https://erp.example.com/"],
+            &["--origin \"https://erp.example.com/\": ", "without a path"],
+        ),
+        (&["--origin", ""], &["--origin \"\": ", "or null, or *"]),
+        (
+            &["--host", "push.example.org:6552"],
+            &["--host \"push.example.org:6552\": ", "without a port"],
+        ),
+        (
             &["--trusted-host", "intranet:6553"],
             &["--trusted-host \"intranet:6553\": ", "push.example.org"],
         ),
@@ -313,6 +329,8 @@ fn help_tells_of_every_setting_and_version_of_the_version() {
         for setting in [
             "config",
             "listen",
+            "origin",
+            "host",
             "publish",
             "publish-from",
             "trust-from",

@@ -207,7 +207,7 @@ fn at_a_full_server_an_event_source_is_asked_to_come_back_and_others_get_503() {
     let mut server = Server::start(&["--max-clients", "1"]);
     let _client = server.connect();
     let ask = |more: &str| {
-        let request = format!("GET /events HTTP/1.1\r\nHost: x\r\n{more}Origin: http://a\r\n\r\n");
+        let request = format!("GET /events HTTP/1.1\r\nHost: x\r\n{more}Origin: http://x\r\n\r\n");
         conversation(server.clients, request)
     };
     let why = "As many clients as are allowed are connected: try again later.";
@@ -227,7 +227,7 @@ fn at_a_full_server_an_event_source_is_asked_to_come_back_and_others_get_503() {
     assert!(other.contains("\r\nRetry-After: 5\r\n"), "{other}");
     assert!(other.ends_with(&format!("\r\n\r\n{why}\n")), "{other}");
     for answer in [source, other] {
-        let readers = "\r\nAccess-Control-Allow-Origin: http://a\r\nAccess-Control-Allow-Credentials: true\r\n";
+        let readers = "\r\nAccess-Control-Allow-Origin: http://x\r\nAccess-Control-Allow-Credentials: true\r\n";
         assert!(answer.contains(readers), "{answer}");
     }
     let log = server.stop();

@@ -1,11 +1,13 @@
 //! Who may listen, to what, and until when: asked at both doors, the request and a frame that
 //! registers.
 //!
-//! Without `--secret-file` everybody may register what they ask for, for as long as they like.
+//! Whoever may connect may, without `--secret-file`, register what they ask for, for as long as they
+//! like.
 
 mod crowd;
 mod forwarded;
 mod hs256;
+pub(crate) mod origin;
 pub(crate) mod proxies;
 pub(crate) mod secret;
 pub(crate) mod token;
@@ -19,6 +21,7 @@ use crate::audience::rule::Rule;
 use crate::http::{Answer, Head};
 use crowd::Crowd;
 pub(crate) use crowd::Place;
+use origin::Origins;
 use proxies::Proxies;
 use secret::Secrets;
 use token::{Grant, TokenError, Tokens};
@@ -26,6 +29,8 @@ use token::{Grant, TokenError, Tokens};
 /// What visitors are judged by.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
+    /// Which pages may connect.
+    origins: Origins,
     /// With `--secret-file`.
     tokens: Option<Arc<Tokens>>,
     /// Who may say for whom it asks.
@@ -68,9 +73,10 @@ pub(crate) struct Crowded {
 
 impl Admission {
     /// With secrets, each visitor needs a token; `rule` says which fields register something.
-    pub(crate) fn new(secrets: Option<&Secrets>, rule: &Rule) -> Self {
+    pub(crate) fn new(origins: Origins, secrets: Option<&Secrets>, rule: &Rule) -> Self {
         let tokens = secrets.map(|secrets| Arc::new(Tokens::new(secrets, rule.clone())));
         Admission {
+            origins,
             tokens,
             ..Admission::default()
         }
@@ -104,9 +110,15 @@ impl Admission {
     /// # Errors
     /// The answer, if that is all it gets.
     pub(crate) fn judge(&self, head: &Head) -> Result<Pass, Answer> {
+        self.origins.judge(head)?;
         let tokens = self.tokens.as_ref();
         let grant = tokens.map(|tokens| tokens.judge(head)).transpose()?;
         Ok(Pass { grant })
+    }
+
+    /// Whether the page behind a request may read what events tell, also with credentials.
+    pub(crate) fn lets_read(&self, head: &Head) -> bool {
+        self.origins.judge(head).is_ok()
     }
 }
 

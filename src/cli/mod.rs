@@ -59,7 +59,7 @@ struct CommandLine {
 enum Command {
     /// Serve browsers and publishers, as without any command
     #[command(after_help = AFTER_HELP)]
-    Serve(Settings),
+    Serve(Box<Settings>),
     #[command(flatten)]
     Tool(tools::Tool),
 }
@@ -80,7 +80,7 @@ pub fn run() -> ExitCode {
     };
     let outcome = match command_line.command {
         None => serve::run(command_line.settings, &told, &known_variables()),
-        Some(Command::Serve(settings)) => serve::run(settings, &told, &known_variables()),
+        Some(Command::Serve(settings)) => serve::run(*settings, &told, &known_variables()),
         Some(Command::Tool(tool)) => match tool.run() {
             Ok(status) => return status,
             Err(reason) => Err(Failure::Untold(reason)),

@@ -18,8 +18,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use crate::admission::origin::Listed;
 use crate::audience::registration::{MAX_FIELDS, budget};
 use crate::audience::rule::Rule;
+use crate::http::host::Host;
 use crate::hub::{self, ring::Bounds};
 use crate::logging;
 use crate::mailbox::Limits;
@@ -55,6 +57,10 @@ pub(crate) enum Publish {
 pub(crate) struct Config {
     /// Where browsers connect.
     pub(crate) listen: SocketAddr,
+    /// Pages that may connect besides those of this machine's own.
+    pub(crate) origins: Vec<Listed>,
+    /// Names of this machine by which browsers may connect, besides those that nobody else can have.
+    pub(crate) hosts: Vec<Host>,
     /// Where datagrams come in.
     pub(crate) publish: Publish,
     /// Networks besides loopback that may publish.
@@ -62,7 +68,7 @@ pub(crate) struct Config {
     /// Networks besides loopback that may also look inside, and end clients.
     pub(crate) trust_from: Vec<IpNet>,
     /// Names by which the trusted side may be asked.
-    pub(crate) trusted_hosts: Vec<String>,
+    pub(crate) trusted_hosts: Vec<Host>,
     /// Where what tokens are signed with is; without it, nobody needs any.
     pub(crate) secret_file: Option<PathBuf>,
     /// Networks of proxies that say where clients are.
@@ -124,6 +130,8 @@ impl Settings {
         let any_v4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Ok(Config {
             listen: self.listen.unwrap_or((any_v4, LISTEN_PORT).into()),
+            origins: self.origin.unwrap_or_default(),
+            hosts: self.host.unwrap_or_default(),
             publish,
             publish_from,
             trust_from,

@@ -7,8 +7,10 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::values::{address, bytes, field, host, network, number, switch, url};
+use super::values::{address, bytes, field, host, network, number, origin, switch, url};
 use super::{LARGEST_DATAGRAM, MOST_CLIENTS};
+use crate::admission::origin::Listed;
+use crate::http::host::Host;
 
 /// Settings as they were given, each within its own bounds; none has its default yet.
 #[derive(Args, Clone, Debug, Default)]
@@ -20,6 +22,31 @@ pub(crate) struct Settings {
     /// Where browsers connect [default: 0.0.0.0:6552]
     #[arg(long, env = "UDPUSH_LISTEN", value_name = "ADDRESS:PORT", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
+
+    /// Pages that may connect though they are from another host, repeatable: their origin, such as
+    /// https://erp.example.com; null for pages that are opened from files, and all others that hide
+    /// their origin; * for all [default: pages from the host that they connect to]
+    #[allow(rustdoc::bare_urls, reason = "--help has it as it is typed")]
+    #[arg(
+        long,
+        env = "UDPUSH_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        value_parser = origin
+    )]
+    pub(crate) origin: Option<Vec<Listed>>,
+
+    /// A name of this machine by which browsers may connect, repeatable, such as push.example.org
+    /// [default: those that no stranger can have: addresses, localhost, names without a dot, those
+    /// in .local, .lan, .internal, .home.arpa, .test or .localhost, and the machine's own]
+    #[arg(
+        long,
+        env = "UDPUSH_HOST",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = host
+    )]
+    pub(crate) host: Option<Vec<Host>>,
 
     /// Where datagrams come in, repeatable [default: port 6553 of 127.0.0.1 and, where there is
     /// IPv6, of ::1]
@@ -61,7 +88,7 @@ pub(crate) struct Settings {
         value_delimiter = ',',
         value_parser = host
     )]
-    pub(crate) trusted_host: Option<Vec<String>>,
+    pub(crate) trusted_host: Option<Vec<Host>>,
 
     /// What tokens are signed with; each client needs one then. A file of one secret, or of two,
     /// each on a line; open to nobody but its owner

@@ -7,7 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use crate::admission::origin::Listed;
 use crate::audience::registration::MAX_NAME_BYTES;
+use crate::http::host::Host;
 
 /// Whole numbers from `least` to `most`.
 pub(super) fn number(
@@ -71,13 +73,16 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
 }
 
 /// The name of a machine, without a port.
-pub(super) fn host(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    match (1..=253).contains(&name.len()) && name.bytes().all(allowed) {
-        true => Ok(name.to_ascii_lowercase()),
-        false => Err("a name such as intranet or push.example.org is needed".to_owned()),
-    }
+pub(super) fn host(text: &str) -> Result<Host, String> {
+    let wrong = "a name such as intranet or push.example.org, without a port, is needed";
+    Host::parse(text.trim()).ok_or_else(|| wrong.to_owned())
+}
+
+/// Whose pages may connect.
+pub(super) fn origin(text: &str) -> Result<Listed, String> {
+    let wrong = "an origin as browsers send it, such as https://erp.example.com or \
+                 http://intranet:8080, without a path, or null, or *, is needed";
+    Listed::parse(text.trim()).ok_or_else(|| wrong.to_owned())
 }
 
 /// Where requests go, unencrypted. No name and password: the URL stands in the log.

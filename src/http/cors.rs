@@ -1,5 +1,5 @@
-//! Which pages may read what 6552 answers: those of any origin, as with WebSocket (the Fetch
-//! standard's CORS protocol).
+//! Which pages may read what 6552 answers (the Fetch standard's CORS protocol): those of any origin
+//! whatever is no secret, such as why they were refused; events those that may connect.
 
 use std::borrow::Cow;
 
@@ -17,14 +17,14 @@ const HEADERS: &str = "Last-Event-ID, Cache-Control, Content-Type, X-Requested-W
 /// Bytes of a request's header that are sent back at most.
 const MAX_ECHO: usize = 1024;
 
-/// The header lines that let the page behind this request read the answer: events also with
-/// credentials, for which the page's origin is to be named.
-pub(crate) fn readers(head: &Head) -> Cow<'static, str> {
+/// The header lines that let the page behind this request read the answer: events, if it may listen,
+/// also with credentials, for which the page's origin is to be named.
+pub(crate) fn readers(head: &Head, may_listen: impl FnOnce() -> bool) -> Cow<'static, str> {
     let is_plain = |origin: &&str| {
         origin.len() <= MAX_ECHO && origin.bytes().all(|byte| byte.is_ascii_graphic())
     };
     match head.header("origin").filter(is_plain) {
-        Some(origin) if head.path_and_query().0 == EVENTS => format!(
+        Some(origin) if head.path_and_query().0 == EVENTS && may_listen() => format!(
             "Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n"
         )
         .into(),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_for_the_page_that_asks_and_all_else_is_for_anyone() {
+    fn events_are_for_a_page_that_may_listen_and_all_else_is_for_anyone() {
         let named = "Access-Control-Allow-Origin: http://a.b:1\r\n\
                      Access-Control-Allow-Credentials: true\r\nVary: Origin\r\n";
         for (path, origin, lines) in [
@@ -71,7 +71,8 @@ mod tests {
             ("/events", "\r\nOrigin: é", ANYONE),
         ] {
             let head = parse(&format!("GET {path} HTTP/1.1{origin}"));
-            assert_eq!(readers(&head), lines, "{path} {origin}");
+            assert_eq!(readers(&head, || true), lines, "{path} {origin}");
+            assert_eq!(readers(&head, || false), ANYONE, "{path} {origin}");
         }
     }
 

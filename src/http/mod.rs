@@ -3,6 +3,8 @@
 mod answer;
 pub(crate) mod cors;
 mod head;
+pub(crate) mod host;
+pub(crate) mod origin;
 pub(crate) mod resource;
 
 pub(crate) use answer::Answer;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 
 use crate::admission::Admission;
+use crate::admission::origin::Origins;
 use crate::admission::proxies::Proxies;
 use crate::admission::secret::Secrets;
 use crate::canary::Canary;
@@ -100,8 +101,9 @@ impl Server {
         let canary = Arc::new(Canary::new(web::to_publish_at(&bound)));
         let limits = config.limits;
         let site = Site::new(&bound, Arc::clone(&canary));
+        let origins = Origins::new(config.origins.clone(), config.hosts.clone());
         let proxies = Proxies::new(config.trusted_proxies.clone(), config.proxy_protocol);
-        let admission = Admission::new(secrets.as_ref(), &config.hub.rule)
+        let admission = Admission::new(origins, secrets.as_ref(), &config.hub.rule)
             .with_addresses(proxies, config.max_clients_per_ip);
         let clients = Arc::new(Clients::new(
             Arc::clone(&hub),

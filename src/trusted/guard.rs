@@ -5,11 +5,12 @@
 //! - A `Host` that is no address, no name of loopback and none of `--trusted-host` is one that
 //!   somebody may have pointed here (DNS rebinding).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::request::Request;
 use super::{Trusted, receipt};
 use crate::http::Answer;
+use crate::http::host::Host;
 
 /// Whether a request may be answered at all, and whether it may look inside.
 ///
@@ -36,19 +37,10 @@ pub(super) fn admit(request: &Request, trusted: &Trusted, peer: SocketAddr) -> R
     Ok(())
 }
 
-/// An address, a name that nobody can point elsewhere, or one of the operator's.
-fn is_own_name(host: &str, own: &[String]) -> bool {
-    let name = match host.rsplit_once(':') {
-        // Not within the brackets of an IPv6 address.
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
-    let is = |own: &str| name.eq_ignore_ascii_case(own);
-    let is_address = address.unwrap_or(name).parse::<IpAddr>().is_ok();
-    is_address || is("localhost") || own.iter().any(|own| is(own))
+/// An address, localhost, or one of `--trusted-host`. What browsers connect to on the other port
+/// may have more names; this side is asked from this machine.
+fn is_own_name(host: &str, own: &[Host]) -> bool {
+    Host::parse_with_port(host).is_some_and(|(host, _)| host.is_own(own))
 }
 
 #[cfg(test)]
@@ -72,8 +64,11 @@ mod tests {
             ("intranet:6553", true),
             ("Intranet", true),
             ("intranet.evil.example:6553", false),
+            // Names without a dot, or in the intranet, are not enough here.
+            ("server", false),
+            ("server.local", false),
         ] {
-            let own = ["intranet".to_owned()];
+            let own = [Host::parse("intranet").unwrap()];
             assert_eq!(is_own_name(host, &own), is_own, "{host}");
         }
     }

@@ -28,6 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::canary::Canary;
+use crate::http::host::Host;
 use crate::hub::Hub;
 use crate::intake::Trust;
 use crate::intake::submissions::Desk;
@@ -52,7 +53,7 @@ pub(crate) struct Trusted {
     /// Who may publish, and who may look inside.
     pub(crate) trust: Trust,
     /// Names that a request may ask for besides addresses and localhost.
-    pub(crate) hosts: Vec<String>,
+    pub(crate) hosts: Vec<Host>,
     /// Bytes of one document at most.
     pub(crate) max_message: usize,
     /// What was answered to requests with a key, so that they can be sent again.

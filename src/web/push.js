@@ -205,7 +205,9 @@ function udpush(url, registration, onMessage, options) {
     new Promise((resolve) => {
       setTimeout(resolve, ANSWER, "");
       const events = new URL(`events${address.search}`, address.href.replace("ws", "http"));
-      const asked = fetch(events.href).then((answer) => {
+      // What a browser tells of WebSockets alone: its own host may be another behind a proxy.
+      const headers = events.origin === location.origin ? { "X-Page-Origin": self.origin } : {};
+      const asked = fetch(events.href, { headers }).then((answer) => {
         const isPlain = /^text\/plain/.test(answer.headers.get("Content-Type"));
         if (isPlain && !answer.ok) return answer.text();
         // It has no end.
@@ -213,10 +215,12 @@ function udpush(url, registration, onMessage, options) {
         return "HTTP gets through, WebSocket does not: a proxy stops it, or there are too many cookies";
       });
       asked.then(resolve, () => resolve(""));
-    }).then((reason) => {
+    }).then((text) => {
       // Too late.
       if (!isToldClosed || state === "closed") return;
-      tell("closed", { code, reason: reason.trim(), final: false });
+      const reason = text.trim();
+      if (reason) console.warn(`udpush: ${reason}`);
+      tell("closed", { code, reason, final: false });
     });
   }
 

@@ -40,6 +40,7 @@ const ENGLISH = {
   copied: "Copied",
   pressCopy: "Press Ctrl+C",
   listenToo: "And listen, in a page of yours",
+  listenFrom: "From a web server on this host; for pages of other origins see udpush --origin.",
 
   received: "{n} received",
   kept: "Newest first. The newest {kept} are kept.",
@@ -94,6 +95,7 @@ const CHINESE = {
   copied: "已复制",
   pressCopy: "请按 Ctrl+C",
   listenToo: "在自己的页面中接收",
+  listenFrom: "页面须由本机上的网站提供；其他来源的页面见 udpush --origin。",
 
   received: "已收到 {n} 条",
   kept: "最新的在前，保留最近 {kept} 条。",

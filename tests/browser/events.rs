@@ -10,7 +10,7 @@ use super::webdriver::Browser;
 use crate::common::Server;
 
 /// Another web server, whose page loads nothing of others that does not allow it.
-fn serve_isolated(page: String) -> SocketAddr {
+pub fn serve_isolated(page: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {

@@ -20,7 +20,7 @@ impl Drop for Killed {
 #[ignore = "needs an old Chromium, named in UDPUSH_OLD_CHROMIUM"]
 fn push_js_works_in_an_old_chromium() {
     let program = env::var_os("UDPUSH_OLD_CHROMIUM").expect("UDPUSH_OLD_CHROMIUM");
-    let server = Server::start(&[]);
+    let server = Server::start(&super::FILES);
     let address = server.clients;
     let files = Directory::new();
     let page = format!(

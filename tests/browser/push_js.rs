@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
+use super::FILES;
 use super::relay::Relay;
 use super::webdriver::Browser;
 use crate::common::{Directory, Ending, Server, eventually};
@@ -56,7 +57,7 @@ fn push_js_is_a_script_and_a_module_for_pages_of_any_origin() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Server::start(&[]);
+    let server = Server::start(&FILES);
     let address = server.clients;
     let own = Directory::new();
     let file = own.file("page.html");
@@ -114,7 +115,7 @@ fn the_handler_has_the_bytes_that_were_pushed() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Server::start(&[]);
+    let server = Server::start(&FILES);
     let script = "const all = []; let opened = false;
         udpush(server, {}, (data, id, raw) => all.push(raw))
             .addEventListener('open', () => { opened = true; });";
@@ -137,7 +138,7 @@ fn a_registration_that_would_hear_what_nobody_meant_is_refused() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Server::start(&[]);
+    let server = Server::start(&FILES);
     let script = "let client; const attempt = (registration) => {
             try { udpush(server, registration); } catch (error) { return String(error); }
         };";
@@ -213,7 +214,7 @@ fn a_page_that_is_left_connects_no_more_until_it_is_back() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Server::start(&[]);
+    let server = Server::start(&FILES);
     let script = "const link = udpush(server, {}); let resumed = false;
         link.addEventListener('resumed', () => { resumed = true; });";
     let page = Page::new(server.clients, script);
@@ -253,7 +254,7 @@ fn nothing_wakes_a_link_that_is_closed() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Server::start(&[]);
+    let server = Server::start(&FILES);
     // As browsers have it that do not know `signal`.
     let script = "const add = addEventListener;
         window.addEventListener = (type, act) => add(type, act);
@@ -282,7 +283,7 @@ fn a_page_that_was_sent_away_does_not_come_back() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Server::start(&[]);
+    let server = Server::start(&FILES);
     let script = "const events = [];
         const link = udpush(server, {user: 'u7'});
         link.addEventListener('closed', ({ detail }) => events.push(detail));";
@@ -305,7 +306,7 @@ fn a_page_that_stays_out_of_date_does_not_reload_for_ever() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Server::start(&[]);
+    let server = Server::start(&FILES);
     let script = "sessionStorage.loads = Number(sessionStorage.loads || 0) + 1;
         let hello, heard;
         const since = decodeURIComponent(location.search.slice(1));
@@ -344,7 +345,7 @@ fn a_page_is_told_why_its_first_attempt_failed() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Server::start(&["--max-clients", "1"]);
+    let server = Server::start(&["--max-clients", "1", "--origin", "null"]);
     let relay = Relay::start(server.clients);
     let script = "const events = []; let link;
         const listen = (registration) => {
@@ -392,7 +393,7 @@ fn a_link_registers_anew_without_losing_anything() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Server::start(&[]);
+    let server = Server::start(&FILES);
     let relay = Relay::start(server.clients);
     let script = "const heard = [], registered = [];
         const link = udpush(`${server}?school_id=1`, {}, (data) => heard.push(data.n));

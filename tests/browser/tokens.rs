@@ -66,7 +66,7 @@ fn a_page_has_a_new_token_before_the_old_one_ends_and_misses_nothing() {
         return;
     };
     let site = Site::start();
-    let server = Server::start(&["--secret-file", &site.secret()]);
+    let server = Server::start(&["--secret-file", &site.secret(), "--origin", "null"]);
     let script = format!(
         "const heard = [], events = [];
         let asked = 0, isFailing = false;
@@ -134,7 +134,12 @@ fn a_page_without_a_new_token_is_told_why_it_is_sent_away() {
     };
     let directory = Directory::new();
     let secret = secret_file(&directory, SECRET);
-    let server = Server::start(&["--secret-file", secret.to_str().unwrap()]);
+    let server = Server::start(&[
+        "--secret-file",
+        secret.to_str().unwrap(),
+        "--origin",
+        "null",
+    ]);
     let script = "const events = []; let link;
         const listen = (search, options) => {
             events.length = 0;

@@ -9,6 +9,7 @@ mod receive;
 mod refusal;
 mod stream;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::address::Address;
 use crate::admission::{Admission, Pass, Place};
 use crate::audience::registration::Registration;
 use crate::audience::rule::Rule;
-use crate::http::{Answer, Head};
+use crate::http::{Answer, Head, cors};
 use crate::hub::Wish;
 use crate::logging::{Kind, logged};
 use crate::mailbox::Mailbox;
@@ -72,7 +73,8 @@ pub(crate) fn perform(
         false => arrive(mailbox, peer, admission)?,
         true => arrive_through_proxy(mailbox, peer, admission)?,
     };
-    let (pass, wish, answer) = admit(&head, admission, rule, site)?;
+    let readers = readers(&head, admission);
+    let (pass, wish, answer) = admit(&head, admission, rule, site, &readers)?;
     if wish.encoding == Encoding::Plain {
         tell_foreign_subprotocol(&head, mailbox.wire().address());
     }
@@ -81,7 +83,7 @@ pub(crate) fn perform(
         wish,
         answer,
         rest,
-        caller: Caller::new(&head),
+        caller: Caller::new(&head, readers),
         place,
     })
 }
@@ -100,7 +102,9 @@ fn arrive(
         }
         Err(crowded) => {
             let failure = match Incoming::new(mailbox, BRIEFLY).head() {
-                Ok((head, _)) => Caller::new(&head).is_one_too_many(crowded),
+                Ok((head, _)) => {
+                    Caller::new(&head, readers(&head, admission)).is_one_too_many(crowded)
+                }
                 Err(_) => Failure::one_too_many(crowded),
             };
             let proxy = peer.ip();
@@ -125,8 +129,15 @@ fn arrive_through_proxy(
     let client = admission.proxies.client_through(peer, nearest, &head);
     mailbox.wire().comes_from(client);
     let place = admission.enter(client.ip);
-    let place = place.map_err(|crowded| Caller::new(&head).is_one_too_many(crowded))?;
+    let place = place.map_err(|crowded| {
+        Caller::new(&head, readers(&head, admission)).is_one_too_many(crowded)
+    })?;
     Ok((head, rest, place))
+}
+
+/// The header lines that say which pages may read the answer.
+fn readers(head: &Head, admission: &Admission) -> Cow<'static, str> {
+    cors::readers(head, || admission.lets_read(head))
 }
 
 /// A browser that offered subprotocols closes a connection that has none of them: then this is the
@@ -145,17 +156,19 @@ fn tell_foreign_subprotocol(head: &Head, client: Address) {
 }
 
 /// What the client may and wants, and the answer's head; or the answer, if that is all it gets.
+/// `readers` say which pages may read it.
 fn admit(
     head: &Head,
     admission: &Admission,
     rule: &Rule,
     site: &Site,
+    readers: &str,
 ) -> Result<(Pass, Wish, Vec<u8>), Failure> {
-    let refuse = |answer: Answer| Failure::of(head, answer);
+    let refuse = |answer: Answer| Failure::of(head, answer, readers);
     let (_, query) = head.path_and_query();
     let is_events = stream::is_asked_for(head);
     let (encoding, answer) = match is_events {
-        true => stream::answer(head),
+        true => stream::answer(head, readers),
         false => upgrade(head, site).map_err(refuse)?,
     };
     let pass = admission.judge(head).map_err(refuse)?;

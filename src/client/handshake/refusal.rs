@@ -104,10 +104,10 @@ impl Failure {
         Failure::refused(answer.bytes(false), answer.status(), reason(answer, None))
     }
 
-    /// An answer in HTTP to a request.
-    pub(super) fn of(head: &Head, mut answer: Answer) -> Self {
+    /// An answer in HTTP to a request. `readers` say who may read it, if it is about events.
+    pub(super) fn of(head: &Head, mut answer: Answer, readers: &str) -> Self {
         if head.path_and_query().0 == cors::EVENTS {
-            answer = answer.readers(cors::readers(head));
+            answer = answer.readers(readers.to_owned());
         }
         let bytes = answer.bytes(head.method == "HEAD");
         let request = request(head);
@@ -149,10 +149,10 @@ impl Failure {
 }
 
 impl Caller {
-    pub(super) fn new(head: &Head) -> Self {
+    pub(super) fn new(head: &Head, readers: Cow<'static, str>) -> Self {
         Caller {
             request: request(head),
-            readers: cors::readers(head),
+            readers,
             is_event_source: stream::is_event_source(head),
         }
     }

@@ -29,17 +29,19 @@ pub(super) fn is_event_source(head: &Head) -> bool {
             .any(|kind| kind.starts_with(CONTENT_TYPE))
 }
 
-/// The answer's head, and how the events are to follow.
-pub(super) fn answer(head: &Head) -> (Encoding, Vec<u8>) {
+/// The answer's head, with the lines that say who may read it, and how the events are to follow.
+pub(super) fn answer(head: &Head, readers: &str) -> (Encoding, Vec<u8>) {
     let (encoding, transfer) = match head.minor_version {
         0 => (Encoding::Events, ""),
         _ => (Encoding::ChunkedEvents, "Transfer-Encoding: chunked\r\n"),
     };
     let (name, value) = CACHE_CONTROL;
-    // nginx holds back what it has not been told to pass on.
+    // nginx holds back what it has not been told to pass on. A page that may not read this may not
+    // include it as something else either, for which browsers name no origin.
     let answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\n{name}: {value}\r\nX-Accel-Buffering: no\r\n{}{transfer}Connection: close\r\n\r\n",
-        cors::readers(head)
+        "HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\n{name}: {value}\r\nX-Accel-Buffering: no\r\n\
+         X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n\
+         {readers}{transfer}Connection: close\r\n\r\n"
     );
     (encoding, answer.into_bytes())
 }
