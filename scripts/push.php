@@ -50,7 +50,7 @@ function udpush(array|string $message, int $wait = 0): void
  * Signs a token, with which a page may listen for a while: to what a client hears that registers
  * this, or to less. Hand it to none but the user whom it is for. It needs no extension.
  *
- * @param array $registration what may be heard, such as ['department' => 'sales'] or
+ * @param array $registration what may be heard, or a list of such, such as ['department' => 'sales'] or
  *     ['room' => [1, 2]]; [] is everything
  * @param int $seconds for how long
  * @param string|null $file what the server has as --secret-file; without it, the variable
@@ -66,7 +66,8 @@ function udpush_token(array $registration, int $seconds, ?string $file = null): 
         throw new RuntimeException("udpush: there is no secret in the file \"$file\"");
     }
     $encode = fn (string $bytes): string => rtrim(strtr(base64_encode($bytes), '+/', '-_'), '=');
-    $claims = ['reg' => (object) $registration, 'exp' => time() + $seconds];
+    $isList = isset($registration[0]) && is_array($registration[0]);
+    $claims = ['reg' => $isList ? $registration : (object) $registration, 'exp' => time() + $seconds];
     $token = $encode('{"typ":"JWT","alg":"HS256"}') . '.' . $encode(json_encode($claims, JSON_THROW_ON_ERROR));
     return "$token." . $encode(hash_hmac('sha256', $token, trim($secret), true));
 }

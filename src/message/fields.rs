@@ -65,7 +65,7 @@ pub(crate) fn elements(array: &str) -> impl Iterator<Item = Value<'_>> {
 
 impl<'a> Value<'a> {
     /// `text` is one JSON value without white space around it.
-    fn of(text: &'a str) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         match text.as_bytes() {
             b"null" => Value::Null,
             [b'{', ..] => Value::Object(text),
