@@ -299,7 +299,7 @@ type Wanted<'a> = BTreeMap<String, Vec<Cow<'a, str>>>;
 
 /// Whether a name in a URL's query is the protocol's own, and no field.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    matches!(name, "since" | "token" | "last")
+    matches!(name, "since" | "token" | "last" | "online")
 }
 
 /// Sorts the values, and applies the bounds of one field.

@@ -3,6 +3,7 @@
 mod bind;
 mod capacity;
 mod error;
+mod online;
 mod threads;
 mod trusted_side;
 mod webhook;
@@ -38,6 +39,7 @@ use crate::web::{self, Site};
 use crate::words::plural;
 use capacity::Capacity;
 pub(crate) use error::StartError;
+use online::OnlineThread;
 pub(crate) use threads::Event;
 use trusted_side::TrustedSide;
 use webhook::WebhookThread;
@@ -60,6 +62,7 @@ pub(crate) struct Server {
     accepting: JoinHandle<()>,
     trusted: TrustedSide,
     webhook: Option<WebhookThread>,
+    online: OnlineThread,
     intake: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -155,6 +158,7 @@ impl Server {
             dashboard: Dashboard::new(),
         });
         let trusted = TrustedSide::start(trusted, listeners, &events)?;
+        let online = OnlineThread::start(&hub, &events)?;
         let listener = Arc::new(listener);
         let accepting = {
             let (clients, listener) = (Arc::clone(&clients), Arc::clone(&listener));
@@ -174,6 +178,7 @@ impl Server {
             accepting,
             trusted,
             webhook,
+            online,
             intake,
             workers,
         })
@@ -195,6 +200,7 @@ impl Server {
         self.waker.wake();
         let _ = self.intake.join();
         let publishers = self.trusted.stop();
+        self.online.stop();
         self.clients.census().stop();
         self.hub.stop();
         let left = self.clients.census().wait_until_empty(FAREWELL);
@@ -247,7 +253,7 @@ mod tests {
         });
         assert_eq!(
             names.collect::<Vec<_>>(),
-            ["accept", "trusted", "udp", "worker", "worker"]
+            ["accept", "online", "trusted", "udp", "worker", "worker"]
         );
     }
 }

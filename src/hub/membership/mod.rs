@@ -214,6 +214,8 @@ impl Membership {
         state.routes.leave(self.client);
         if !std::mem::replace(&mut self.has_left, true) {
             state.online.subtract(self.encoding);
+            state.watchers.remove(self.client);
+            state.watchers.note();
         }
         state.online()
     }
