@@ -78,6 +78,7 @@ impl Hub {
         }
         state.newest_client += 1;
         let client = ClientId(state.newest_client);
+        mailbox.card().number(client);
         let resumption = wish.since.take().map(|since| state.ring.resume(since));
         let newest = state.ring.newest();
         let start = resumption.as_ref().and_then(Resumption::start);

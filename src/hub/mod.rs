@@ -50,6 +50,9 @@ pub(crate) const DIRECT: usize = 64;
 /// Posts after which the publisher gets a breath.
 const POSTS_A_BREATH: usize = 256;
 
+/// Clients whose numbers a receipt tells.
+pub(crate) const FEW: usize = 5;
+
 /// What becomes of one message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Receipt {
@@ -57,6 +60,8 @@ pub(crate) struct Receipt {
     pub(crate) id: MessageId,
     /// Clients into whose mailboxes it was posted.
     pub(crate) clients: usize,
+    /// Which ones, where they are no more than these.
+    pub(crate) few: [ClientId; FEW],
 }
 
 /// Messages that are published together, in their order: the first has the id `first`, which is
@@ -193,6 +198,11 @@ impl Hub {
         (reach >= least).then_some(reach)
     }
 
+    /// What a document says in the fields that address it, for people: `school_id=2, user=u7`.
+    pub(crate) fn addressing(&self, document: &str) -> String {
+        self.lock().routes.addressing(document)
+    }
+
     /// Publishes messages, and says what became of each in `receipts`. They are in the mailboxes
     /// then; [`deliver`](Hub::deliver) is to follow, and [`tell`](Hub::tell).
     ///
@@ -227,9 +237,9 @@ impl Hub {
             let (run, after) = rest.split_at(length);
             rest = after;
             let first = id;
+            let (clients, few) = (audience.len(), few(&audience));
             for _ in run {
-                let clients = audience.len();
-                receipts.push(Receipt { id, clients });
+                receipts.push(Receipt { id, clients, few });
                 id = id.next();
             }
             self.post(first, run, &audience, breathe);
@@ -352,6 +362,18 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The numbers of a small audience, from the first one on.
+fn few(audience: &Audience<Member>) -> [ClientId; FEW] {
+    let mut few = [ClientId(0); FEW];
+    if audience.len() <= FEW {
+        for (place, member) in few.iter_mut().zip(audience.iter()) {
+            *place = member.mailbox.card().client();
+        }
+        few[..audience.len()].sort_unstable();
+    }
+    few
 }
 
 impl State {

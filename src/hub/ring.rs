@@ -213,8 +213,10 @@ mod tests {
 
     use super::*;
     use crate::clock::Moment;
+    use crate::hub::FEW;
     use crate::hub::Sender;
     use crate::message::Document;
+    use crate::message::id::ClientId;
     use crate::sequencer::Memory;
 
     fn ring(messages: usize, bytes: usize) -> Ring {
@@ -283,6 +285,7 @@ mod tests {
         let mut ring = ring(3, 1 << 20);
         append(&mut ring, &documents(1..3));
         let receipt = |sequence| Receipt {
+            few: [ClientId(0); FEW],
             id: id(&ring, sequence),
             clients: 10 * sequence as usize,
         };

@@ -80,6 +80,18 @@ impl<'a> Value<'a> {
     }
 }
 
+/// A string by its text, all else as it is spelt.
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Value::Null => "null",
+            Value::Text(text) => text,
+            Value::NotText => "?",
+            Value::Array(json) | Value::Object(json) => json,
+        })
+    }
+}
+
 struct Fields<KeyOf, Found> {
     key_of: KeyOf,
     found: Found,

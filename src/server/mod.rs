@@ -3,6 +3,7 @@
 mod bind;
 mod capacity;
 mod error;
+mod hourly;
 mod online;
 mod threads;
 mod trusted_side;
@@ -39,6 +40,7 @@ use crate::web::{self, Site};
 use crate::words::plural;
 use capacity::Capacity;
 pub(crate) use error::StartError;
+pub(crate) use hourly::Hourly;
 use online::OnlineThread;
 pub(crate) use threads::Event;
 use trusted_side::TrustedSide;
@@ -65,6 +67,7 @@ pub(crate) struct Server {
     online: OnlineThread,
     intake: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
+    tally: Arc<Tally>,
 }
 
 impl Server {
@@ -148,7 +151,7 @@ impl Server {
             desk,
             hub: Arc::clone(&hub),
             canary: Arc::clone(&canary),
-            tally,
+            tally: Arc::clone(&tally),
             facts,
             webhook: webhook.as_ref().map(|thread| Arc::clone(&thread.webhook)),
             trust,
@@ -181,7 +184,18 @@ impl Server {
             online,
             intake,
             workers,
+            tally,
         })
+    }
+
+    /// What a line an hour tells of, from now on.
+    pub(crate) fn hourly(&self) -> Hourly {
+        Hourly::new(self.tally.counted())
+    }
+
+    /// The line.
+    pub(crate) fn tell_hour(&self, hourly: &mut Hourly) {
+        hourly.tell(self.hub.online(), self.tally.counted());
     }
 
     /// Stops: no new clients and publishers; what the UDP sockets hold and publishers handed in, for at most half a second; close 1001 to

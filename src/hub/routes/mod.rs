@@ -25,13 +25,14 @@ mod set;
 mod tests;
 mod trim;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::sync::Arc;
 
 use crate::audience::addressed::{Addressed, Values};
 use crate::audience::registration::{Filter, Registration};
 use crate::audience::rule::Rule;
+use crate::message::fields::{self, Value};
 use crate::message::id::ClientId;
 pub(crate) use audience::Audience;
 use audience::Roster;
@@ -484,6 +485,22 @@ impl<M: Clone> Routes<M> {
                 false => {}
             }
         });
+    }
+
+    /// What a document says in the fields that address it, as it is spelt: `name=value`, a comma and a
+    /// space in between, and the last of each name. Nothing where everyone hears it.
+    pub(crate) fn addressing(&self, document: &str) -> String {
+        let mut said = BTreeMap::new();
+        let key = |name: &str| self.fields.contains_key(name).then(|| name.to_owned());
+        // What is no object has no fields.
+        let _ = fields::read(document, key, |name, value| {
+            said.insert(name, value);
+        });
+        let told = said.iter().filter_map(|(name, value)| match value {
+            Value::Null if self.rule == Rule::Open => None,
+            value => Some(format!("{name}={value}")),
+        });
+        told.collect::<Vec<_>>().join(", ")
     }
 
     fn addressed<'a>(&self, document: &'a str) -> Addressed<'a, FieldId> {
