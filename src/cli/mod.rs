@@ -11,6 +11,7 @@ mod manual;
 mod output;
 mod pairs;
 mod parse;
+mod push_js;
 mod send;
 mod serve;
 mod status;

@@ -90,6 +90,7 @@ impl Hub {
         let start = start.or(recalled).unwrap_or(newest);
         let heartbeat = self.settings.heartbeat;
         let hello = Hello {
+            route: self.rule().names(),
             online: wish.watches.then(|| state.online() + 1),
             ..Hello::new(client, start, asked, heartbeat, &told).until(wish.admitted.until)
         };

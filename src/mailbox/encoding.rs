@@ -1,5 +1,6 @@
 //! The ways in which clients hear messages, each encoded once for all who use it.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -50,6 +51,10 @@ pub(crate) struct Hello<'a> {
     pub(crate) expires: Option<u64>,
     /// What the client has registered.
     pub(crate) registration: &'a RawValue,
+    /// The fields that address, where not any may: a page with several registrations judges by them,
+    /// too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<&'a BTreeSet<String>>,
     /// Clients online, if it asked for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) online: Option<usize>,
@@ -237,6 +242,7 @@ impl Hello<'_> {
             heartbeat: heartbeat.as_secs(),
             expires: None,
             registration,
+            route: None,
             online: None,
         }
     }
