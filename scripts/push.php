@@ -55,7 +55,7 @@ function udpush($message, int $wait = 0): void
  * Signs a token, with which a page may listen for a while: to what a client hears that registers
  * this, or to less. Hand it to none but the user whom it is for. It does not ask the server.
  *
- * @param array $registration what may be heard, such as ['department' => 'sales'] or
+ * @param array $registration what may be heard, or a list of such, such as ['department' => 'sales'] or
  *     ['room' => [1, 2]]; [] is everything
  * @param int $seconds for how long
  * @param string|null $file what the server has as --secret-file; without it, the variable
@@ -70,7 +70,9 @@ function udpush_token(array $registration, int $seconds, ?string $file = null): 
     if ($secret === false) {
         throw new RuntimeException("udpush: there is no secret in the file \"$file\"");
     }
-    $claims = json_encode(['reg' => (object) $registration, 'exp' => time() + $seconds]);
+    $isList = isset($registration[0]) && is_array($registration[0]);
+    $reg = $isList ? $registration : (object) $registration;
+    $claims = json_encode(['reg' => $reg, 'exp' => time() + $seconds]);
     if ($claims === false) {
         throw new InvalidArgumentException('udpush: it has no JSON form: ' . json_last_error_msg());
     }

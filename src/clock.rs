@@ -2,7 +2,7 @@
 //! side tells.
 
 use std::env::{self, VarError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
@@ -13,6 +13,9 @@ use tz::TimeZone;
 const FORMAT: StaticFormatDescription = format_description!(
     "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3][offset_hour sign:mandatory]:[offset_minute]"
 );
+
+/// What clocks differ by after an hour, at most.
+const EARLY: Duration = Duration::from_secs(5);
 
 /// Milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,13 @@ impl Clock {
     /// Appends a moment as local time.
     pub(crate) fn stamp(&mut self, moment: impl Into<OffsetDateTime>, line: &mut Vec<u8>) {
         let moment = moment.into();
+        self.ask(moment);
+        // Fails only where writing does, and a vector takes all.
+        let _ = moment.to_offset(self.offset).format_into(line, FORMAT);
+    }
+
+    /// Asks for the offset, where a minute has begun.
+    fn ask(&mut self, moment: OffsetDateTime) {
         let minute = moment.unix_timestamp().div_euclid(60);
         if minute != self.minute {
             self.minute = minute;
@@ -64,8 +74,20 @@ impl Clock {
                 .and_then(|zone| offset(&zone, moment))
                 .unwrap_or(UtcOffset::UTC);
         }
-        // Fails only where writing does, and a vector takes all.
-        let _ = moment.to_offset(self.offset).format_into(line, FORMAT);
+    }
+
+    /// Until the clock on the wall shows a full hour, more than five seconds away: who waited for one
+    /// by another clock may be a bit early.
+    pub(crate) fn until_next_hour(&mut self, moment: impl Into<OffsetDateTime>) -> Duration {
+        let moment = moment.into();
+        self.ask(moment);
+        let local = moment.to_offset(self.offset);
+        let passed = u64::from(local.minute()) * 60 + u64::from(local.second());
+        let left = Duration::from_secs(3600 - passed);
+        match left > EARLY {
+            true => left,
+            false => left + Duration::from_secs(3600),
+        }
     }
 
     /// A moment as local time.
@@ -101,6 +123,24 @@ mod tests {
         let zone = TimeZone::from_posix_tz("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let moment = OffsetDateTime::from_unix_timestamp(unix_time).unwrap();
         offset(&zone, moment).unwrap().whole_hours()
+    }
+
+    #[test]
+    fn the_next_hour_is_more_than_a_moment_away() {
+        let until = |unix_time| {
+            let moment = OffsetDateTime::from_unix_timestamp(unix_time).unwrap();
+            let mut clock = Clock {
+                minute: unix_time.div_euclid(60),
+                offset: UtcOffset::from_hms(5, 30, 0).unwrap(),
+            };
+            clock.until_next_hour(moment).as_secs()
+        };
+        // 1970-01-01T05:30:00+05:30
+        assert_eq!(until(0), 1800);
+        assert_eq!(until(1794), 6);
+        assert_eq!(until(1795), 3605);
+        assert_eq!(until(1799), 3601);
+        assert_eq!(until(1800), 3600);
     }
 
     #[test]

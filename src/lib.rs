@@ -35,6 +35,8 @@
 //!  client   one a connection   handshake, session, last bytes;     its connection ends, or it is    census, at most 5 s
 //!                              then the next client's, within a    told to go; idle, with the
 //!                              minute                              process
+//!  online   1                  tells how many are online, where     its stop channel is closed       server::stop
+//!                              clients ask for it
 //!  webhook  1, by --webhook    POSTs what clients do               its stop channel is closed       server::stop, at
 //!                                                                                                   most 1.25 s
 //! ```

@@ -230,6 +230,29 @@ fn who_asks_for_an_id_begins_after_it_or_is_told_that_it_cannot() {
 }
 
 #[test]
+fn who_asks_for_the_newest_begins_with_them_and_has_them_once() {
+    let mut server = Server::start(&[]);
+    let mut witness = server.connect();
+    for number in 1..=6 {
+        server.push(format!(r#"{{"class":{},"n":{number}}}"#, number % 2));
+        witness.text();
+    }
+    let relay = Relay::start(server.clients);
+    let flags = ["--last", "2", "-r", "class=1"];
+    let listening = Listening::to(relay.address, "/", &flags);
+    let document = |number| format!(r#"{{"class":1,"n":{number}}}"#);
+    assert_eq!(listening.lines(2), [document(3), document(5)]);
+    let line = server.wait_for_line("client 2 registered");
+    assert!(line.ends_with(r#"{"class":"1"}"#), "{line}");
+    relay.cut();
+    listening.wait_for_remark("is lost");
+    server.push(document(7));
+    relay.mend();
+    let expected = [3, 5, 7].map(document);
+    assert_eq!(listening.lines(3), expected);
+}
+
+#[test]
 fn where_nobody_is_it_says_what_to_do_or_waits() {
     let address = own_address();
     let (clients, publishers) = ((address, 7552).into(), (address, 7553).into());

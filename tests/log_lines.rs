@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -88,7 +89,7 @@ fn message_lines_and_their_sums_add_up_to_what_was_published() {
     for text in texts.iter().filter(|text| text.starts_with("message ")) {
         let (id, rest) = text.split_once(&from).expect(text);
         let (length, audience) = split_at(rest, " byte").expect(text);
-        assert_eq!(audience, ", for 1 client");
+        assert_eq!(audience, ", for 1 client (1)");
         let sequence: usize = id.split_once('-').unwrap().1.parse().unwrap();
         assert_eq!(number(length), documents[sequence - 1].len(), "{text}");
         count += 1;
@@ -332,7 +333,7 @@ fn one_is_singular_in_every_line() {
     let log = server.log();
     for line in [
         "ignored frame from client 1: 1 binary byte\n",
-        ", 1 byte, for 1 client\n",
+        ", 1 byte, for 1 client (1)\n",
         "] stopping: 1 client online\n",
     ] {
         assert!(log.contains(line), "{line}: {log}");
@@ -390,20 +391,26 @@ fn times_are_local() {
     }
 }
 
-#[test]
-fn times_follow_summer_time() {
-    let directory = Directory::new();
-    let now = directory.file("now");
+/// A server whose clock stands still, at what a file says.
+fn with_faked_clock(now: &Path) -> Command {
     let printed = Command::new("faketime")
         .args(["-f", "+0", "printenv", "LD_PRELOAD"])
         .output();
     let library = String::from_utf8(printed.unwrap().stdout).unwrap();
     let mut command = udpush();
     command.env("LD_PRELOAD", library.trim());
+    command.env("FAKETIME_TIMESTAMP_FILE", now);
+    command.envs([("FAKETIME_NO_CACHE", "1"), ("DONT_FAKE_MONOTONIC", "1")]);
+    command
+}
+
+#[test]
+fn times_follow_summer_time() {
+    let directory = Directory::new();
+    let now = directory.file("now");
+    let mut command = with_faked_clock(&now);
     command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
     command.env("TZ", "Europe/Berlin");
-    command.env("FAKETIME_TIMESTAMP_FILE", &now);
-    command.envs([("FAKETIME_NO_CACHE", "1"), ("DONT_FAKE_MONOTONIC", "1")]);
     fs::write(&now, "2026-10-25 01:30:00").unwrap();
     let mut server = Server::start_in(directory, command, "udpush.log");
     server.push("1");
@@ -412,4 +419,51 @@ fn times_follow_summer_time() {
     fs::write(&now, "2026-10-25 12:30:00").unwrap();
     server.push("2");
     server.wait_for_line("2026-10-25T12:30:00.000+01:00 [INFO] message ");
+}
+
+#[test]
+fn a_message_says_whom_it_was_for_and_by_what() {
+    let mut server = Server::start(&[]);
+    let mut clients: Vec<_> = (0..6)
+        .map(|user| server.connect_v1(&format!("/?user={user}&school=2")))
+        .collect();
+    let first = &mut clients[0];
+    first.json();
+    server.push(r#"{"user":["0",3,7],"school":2,"msg":"secret"}"#);
+    server.wait_for_line(r#" bytes, for 2 clients (1, 4), by school=2, user=["0",3,7]"#);
+    // More than a few are not named, nor is what addresses nobody.
+    server.push(r#"{"school":2,"user":null}"#);
+    server.wait_for_line(" bytes, for 6 clients, by school=2");
+    server.push(r#"{"msg":"secret"}"#);
+    let line = server.wait_for_line("-3 from ");
+    assert!(line.ends_with(", 16 bytes, for 6 clients"), "{line}");
+    server.push(format!(r#"{{"user":"{}\n"}}"#, "x".repeat(200)));
+    let line = server.wait_for_line("-4 from ");
+    let told = format!(", for 0 clients, by user={}…", "x".repeat(115));
+    assert!(line.ends_with(&told), "{line}");
+}
+
+#[test]
+fn on_the_hour_there_is_a_line_that_sums_it_up() {
+    let directory = Directory::new();
+    let now = directory.file("now");
+    let mut command = with_faked_clock(&now);
+    command.args(["--listen", "127.0.0.1:0", "--publish", "127.0.0.1:0"]);
+    command.env("TZ", "Europe/Berlin");
+    // It stands still: the line is due in six seconds, and every six seconds then.
+    fs::write(&now, "2026-11-25 09:59:54").unwrap();
+    let mut server = Server::start_in(directory, command, "udpush.log");
+    let mut client = server.connect();
+    server.push("1 2 3");
+    for number in ["1", "2", "3"] {
+        assert_eq!(client.text(), number);
+    }
+    server.push("garbage");
+    server.wait_for_line("refused datagram");
+    let line = server.wait_for_line("on the hour: ");
+    let told = "] on the hour: 1 client online; since the last: 3 messages, 3 deliveries, \
+                1 refused as publications";
+    assert!(line.ends_with(told), "{line}");
+    let line = server.wait_for_line("since the last: 0 messages");
+    assert!(line.ends_with("0 messages, 0 deliveries"), "{line}");
 }

@@ -1,10 +1,14 @@
 //! Ids, history and resume: a client that comes back has everything that it missed, once and in
 //! order, or is told that it has not.
 
+use std::io::{BufRead, BufReader, Write};
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread;
+
 use serde_json::Value;
 use tungstenite::Message;
 
-use crate::common::{Client, Deadline, Server};
+use crate::common::{Client, Connection, Deadline, Server};
 
 fn text_of(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
@@ -253,4 +257,110 @@ fn the_log_tells_what_was_replayed_or_why_nothing_was() {
         let client = &hello["client"];
         server.wait_for_line(&format!("] client {client} could not resume after {told}"));
     }
+}
+
+#[test]
+fn a_page_that_opens_begins_with_the_newest_that_are_for_it_in_every_mode() {
+    let server = Server::start(&[]);
+    let mut witness = server.connect();
+    for number in 1..=50 {
+        server.push(format!(r#"{{"class":{},"n":{number}}}"#, number % 2));
+        witness.text();
+    }
+    let mut v1 = server.connect_v1("/?class=1&last=3");
+    let hello = v1.json();
+    assert_eq!(hello.get("resumed"), None);
+    assert!(text_of(&hello["id"]).ends_with("-44"), "{hello}");
+    let mut plain = Client::connect(server.clients, "/?last=3&class=1");
+    server.push(r#"{"class":1,"n":"live"}"#);
+    for number in ["45", "47", "49", r#""live""#] {
+        let document = format!(r#"{{"class":1,"n":{number}}}"#);
+        let message = v1.text();
+        assert!(
+            message.ends_with(&format!(r#""data":{document}}}"#)),
+            "{message}"
+        );
+        assert_eq!(plain.text(), document);
+    }
+    // Fewer than asked for; and who knows an id goes on from there.
+    let mut all = server.connect_v1("/?class=0&last=1000");
+    all.json();
+    for number in (2..=50).step_by(2) {
+        assert_eq!(all.json()["data"]["n"], number);
+    }
+    let since = text_of(&hello["id"]);
+    let mut resumed = server.connect_v1(&format!("/?last=1&since={since}"));
+    assert_eq!(resumed.json()["resumed"], true);
+    assert_eq!(resumed.json()["data"]["n"], 45);
+    // What is no number is refused where the page can see it.
+    let mut wrong = server.connect_v1("/?last=many");
+    assert_eq!(
+        wrong.json()["error"],
+        "the URL's query: last= is a number from 0 to 1000"
+    );
+    assert_eq!(wrong.close_code(), 1008);
+}
+
+#[test]
+fn a_page_that_opens_under_load_has_its_newest_and_then_all_without_a_gap() {
+    let server = Server::start(&[]);
+    let (stop, stopped) = mpsc::channel::<()>();
+    let publishers = server.publishers;
+    let pushing = thread::spawn(move || {
+        // By TCP nothing is dropped on the way.
+        let mut lines = BufReader::new(Connection::to(publishers));
+        let mut number = 0;
+        while stopped.try_recv() == Err(TryRecvError::Empty) {
+            number += 1;
+            let document = format!("{{\"class\":{},\"n\":{number}}}\n", number % 3);
+            lines.get_mut().write_all(document.as_bytes()).unwrap();
+            lines.read_line(&mut String::new()).unwrap();
+        }
+    });
+    let mut witness = server.connect_v1("/");
+    for _ in 0..20 {
+        witness.json();
+    }
+    for _ in 0..20 {
+        let mut client = server.connect_v1("/?class=1&last=5");
+        client.json();
+        let mut next = None;
+        for _ in 0..50 {
+            let number = client.json()["data"]["n"].as_u64().unwrap();
+            assert_eq!(next.unwrap_or(number), number);
+            next = Some(number + 3);
+        }
+    }
+    drop(stop);
+    pushing.join().unwrap();
+}
+
+#[test]
+fn whoever_asks_is_told_how_many_are_online_when_that_changes() {
+    let server = Server::start(&[]);
+    let mut watcher = server.connect_v1("/?online&class=1");
+    let hello = watcher.json();
+    assert_eq!(hello["online"], 1);
+    assert_eq!(hello["registration"], serde_json::json!({"class":"1"}));
+    let mut other = server.connect_v1("/");
+    assert_eq!(other.json().get("online"), None);
+    let crowd = server.connect_many(9);
+    let until = |watcher: &mut Client, count: u64| {
+        let deadline = Deadline::new();
+        loop {
+            deadline.check("the number online");
+            let frame = watcher.json();
+            assert_eq!(frame["type"], "online", "{frame}");
+            if frame["clients"] == count {
+                return;
+            }
+        }
+    };
+    until(&mut watcher, 11);
+    drop(crowd);
+    until(&mut watcher, 2);
+    // Whoever did not ask is told nothing of it.
+    server.push("1");
+    assert_eq!(other.json()["type"], "message");
+    assert_eq!(watcher.json()["type"], "message");
 }

@@ -84,7 +84,7 @@ impl Tokens {
         if left.is_zero() {
             return Err(TokenError::Expired);
         }
-        let may = Registration::from_object(reg.get(), &self.rule);
+        let may = Registration::from_json(reg.get(), &self.rule);
         Ok(Grant {
             tokens: Arc::clone(self),
             may: may.map_err(TokenError::Registration)?,
@@ -142,7 +142,7 @@ pub(crate) fn sign(
     lifetime: Duration,
 ) -> Result<String, RegistrationError> {
     hs256::install();
-    Registration::from_object(reg, &Rule::Open)?;
+    Registration::from_json(reg, &Rule::Open)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let claims = Claims {
         // It was read as an object.

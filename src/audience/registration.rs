@@ -6,7 +6,7 @@
 //! the index works under the hub's lock.
 
 pub(crate) mod budget;
-mod compact;
+mod filter;
 mod frame;
 mod narrow;
 mod query;
@@ -19,24 +19,27 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::audience::rule::Rule;
 use crate::message::fields::{self, Value};
 use crate::words::JsonLine;
 use budget::Charge;
-use compact::Compact;
-pub(crate) use compact::{Field, hash};
-use frame::{Fields, Frame};
+pub(crate) use filter::{Field, Filter, hash};
+use frame::{Fields, Frame, REGISTRATION};
 pub(crate) use frame::{Names, is_heartbeat, token_in};
 pub(crate) use query::parameters;
 
 /// Bytes that a registration may have as it comes: of the frame, or of those parameters of the
 /// query that are fields.
 pub(crate) const MAX_BYTES: usize = 4096;
-/// Fields that a registration may have.
+/// Filters that a registration may have: a message is looked up for each.
+pub(crate) const MAX_FILTERS: usize = 16;
+/// Fields that a filter may have.
 pub(crate) const MAX_FIELDS: usize = 16;
+/// Fields that all filters of a registration may have together.
+const MAX_ALL_FIELDS: usize = 64;
 /// Different values that a registration may have, those of all its fields together: the index has
 /// an entry for each, made and removed under the hub's lock.
 pub(crate) const MAX_VALUES: usize = 64;
@@ -45,17 +48,20 @@ pub(crate) const MAX_NAME_BYTES: usize = 64;
 /// Bytes that a value may have.
 pub(crate) const MAX_VALUE_BYTES: usize = 256;
 
-/// The fields that a client registered, each with the values of which it wants to hear any.
+/// What a client registered: it hears what at least one of its filters hears, usually the only one.
+/// A filter is fields, each with the values of which it wants to hear any.
 ///
 /// Registrations that mean the same are equal: order, repetition, null and the difference between
-/// 2 and `"2"` are gone. Cheap to clone, to compare and to hash. The default one is empty: it hears
-/// everything that the rule lets it.
+/// 2 and `"2"` are gone. Cheap to clone, to compare and to hash. The default one has one filter
+/// without fields: it hears everything that the rule lets it.
 #[derive(Clone, Debug)]
 pub(crate) struct Registration(Arc<Registered>);
 
 #[derive(Debug, Default)]
 struct Registered {
-    fields: Compact,
+    first: Filter,
+    /// In the order of their JSON, each once, behind the first one.
+    others: Box<[Filter]>,
     hash: u64,
     /// What it is counted for, from when the hub has taken it.
     charge: OnceLock<Charge>,
@@ -64,8 +70,9 @@ struct Registered {
 impl Registration {
     /// Reads a registration from a text frame: a JSON object of scalars and arrays of scalars
     /// (any of). Scalars count by their text, null is no value, of a name that comes twice the last
-    /// counts. `{"type":"register","registration":{…}}` holds such an object, and always registers;
-    /// so does `{}`, which clears what was registered before. Any other object registers
+    /// counts. `{"type":"register","registration":{…}}` holds such an object, or an array of them (any
+    /// of), and always registers; so does `{}`, which clears what was registered before. Any other
+    /// object registers
     ///
     /// - under a closed rule if it has a field that addresses;
     /// - under the open rule unless it is a heartbeat such as `{"type":"ping"}`, or lacks a field
@@ -83,46 +90,62 @@ impl Registration {
     ) -> Result<Option<Self>, RegistrationError> {
         let found = match Frame::read(text, rule, from_url) {
             Frame::Other => return Ok(None),
-            Frame::Registers(fields) => fields,
+            Frame::Registers(filters) => filters,
             Frame::RegistersNothing => return Err(RegistrationError::NotAnObject),
         };
         check_length(text.len())?;
-        Self::from_fields(found).map(Some)
+        Self::from_fields(found, rule).map(Some)
     }
 
-    /// Reads a registration from a JSON object that is one, whatever it says.
+    /// Reads a registration from a JSON object that is one, or an array of them, whatever they say.
     ///
     /// # Errors
-    /// When it is no object, past a bound, or when a field has a value that is no text.
-    pub(crate) fn from_object(object: &str, rule: &Rule) -> Result<Self, RegistrationError> {
-        check_length(object.len())?;
-        let fields = frame::fields_of(object, rule).ok_or(RegistrationError::NotAnObject)?;
-        Self::from_fields(fields)
+    /// When it is neither, past a bound, or when a field has a value that is no text.
+    pub(crate) fn from_json(json: &str, rule: &Rule) -> Result<Self, RegistrationError> {
+        check_length(json.len())?;
+        let filters = frame::filters(json, rule).ok_or(RegistrationError::NotAnObject)?;
+        Self::from_fields(filters, rule)
     }
 
-    fn from_fields(fields: Fields<'_>) -> Result<Self, RegistrationError> {
-        let mut values_of = BTreeMap::new();
-        for (name, value) in fields {
-            let values = values(&name, value)?;
-            values_of.insert(name, values);
+    fn from_fields(filters: Vec<Fields<'_>>, rule: &Rule) -> Result<Self, RegistrationError> {
+        let mut wanted = Vec::with_capacity(filters.len());
+        for fields in filters {
+            let mut values_of = BTreeMap::new();
+            for (name, value) in fields {
+                let values = values(&name, value)?;
+                values_of.insert(name, values);
+            }
+            wanted.push(values_of);
         }
-        Self::checked(values_of)
+        Self::checked(wanted, rule)
     }
 
     /// Reads a registration from the query of a URL, without its `?`, as PHP would: percent escapes
     /// and `+` are undone; a repeated key, `key[]` and `key[0]` are any-of; a key without `=` has
-    /// the empty value.
+    /// the empty value. `registration=[{…},{…}]` is what a frame may hold under that name, and goes
+    /// on its own.
     ///
-    /// `since` and `token` are no fields, and what the rule does not know is ignored.
+    /// What is the protocol's ([`is_reserved`]) is no field, and what the rule does not know is
+    /// ignored.
     ///
     /// # Errors
     /// When it is past a bound or not to be decoded, or when a key is an array of arrays.
     pub(crate) fn from_query(query: &str, rule: &Rule) -> Result<Self, RegistrationError> {
         let mut values_of: BTreeMap<String, Vec<Cow<'_, str>>> = BTreeMap::new();
+        let mut json = None;
         let mut length = 0;
         for parameter in query::parameters(query) {
             let key = parameter.key()?;
-            if matches!(&*key.name, "since" | "token") || !rule.addresses(&key.name) {
+            if key.name == REGISTRATION {
+                let value = parameter.value()?;
+                if value.starts_with(['{', '[']) {
+                    length += value.len();
+                    check_length(length)?;
+                    json = Some(value);
+                    continue;
+                }
+            }
+            if is_reserved(&key.name) || !rule.addresses(&key.name) {
                 continue;
             }
             if !key.is_list_or_scalar {
@@ -135,55 +158,64 @@ impl Registration {
                 .or_default()
                 .push(parameter.value()?.into());
         }
-        Self::checked(values_of)
+        let Some(json) = json else {
+            return Self::checked(vec![values_of], rule);
+        };
+        if !values_of.is_empty() {
+            return Err(RegistrationError::TwoForms);
+        }
+        Self::from_json(&json, rule)
     }
 
     /// Applies the bounds.
-    fn checked(
-        mut values_of: BTreeMap<String, Vec<Cow<'_, str>>>,
-    ) -> Result<Self, RegistrationError> {
-        if values_of.len() > MAX_FIELDS {
-            return Err(RegistrationError::TooManyFields(values_of.len()));
+    fn checked(mut filters: Vec<Wanted<'_>>, rule: &Rule) -> Result<Self, RegistrationError> {
+        if filters.len() > MAX_FILTERS {
+            return Err(RegistrationError::TooManyFilters(filters.len()));
         }
-        let (mut count, mut text) = (0, 0);
-        for (name, values) in &mut values_of {
-            if name.trim() != name || name.contains(char::is_control) {
-                return Err(RegistrationError::OddName {
-                    field: excerpt(name),
-                });
-            }
-            if name.len() > MAX_NAME_BYTES {
-                return Err(RegistrationError::NameTooLong {
-                    field: excerpt(name),
-                    bytes: name.len(),
-                });
-            }
-            values.sort_unstable();
-            values.dedup();
-            if let Some(value) = values.iter().find(|value| value.len() > MAX_VALUE_BYTES) {
-                return Err(RegistrationError::ValueTooLong {
-                    field: name.clone(),
-                    bytes: value.len(),
-                });
-            }
+        let counts = filters.iter().map(BTreeMap::len);
+        if let Some(fields) = counts.clone().find(|count| *count > MAX_FIELDS) {
+            return Err(RegistrationError::TooManyFields(fields, MAX_FIELDS));
+        }
+        let fields = counts.sum();
+        if fields > MAX_ALL_FIELDS {
+            return Err(RegistrationError::TooManyFields(fields, MAX_ALL_FIELDS));
+        }
+        let mut count = 0;
+        for (name, values) in filters.iter_mut().flatten() {
+            check_field(name, values)?;
             count += values.len();
-            text += name.len() + values.iter().map(|value| value.len()).sum::<usize>();
         }
         if count > MAX_VALUES {
             return Err(RegistrationError::TooManyValues(count));
         }
-        if values_of.is_empty() {
-            return Ok(Registration::default());
+        Ok(Self::of(filters.iter().map(filter).collect(), rule))
+    }
+
+    /// Who wants to hear any of this.
+    fn of(mut filters: Vec<Filter>, rule: &Rule) -> Self {
+        if filters.len() > 1 {
+            let is_empty = |filter: &Filter| filter.is_empty();
+            match rule {
+                // Such a one hears everything,
+                Rule::Open if filters.iter().any(is_empty) => filters.truncate(0),
+                // or nothing that the others do not hear.
+                _ => filters.retain(|filter| !filter.is_empty()),
+            }
+            filters.sort_by_cached_key(|filter| serde_json::to_string(filter).unwrap_or_default());
+            filters.dedup();
         }
-        let mut fields = Compact::with_capacity(values_of.len(), count, text);
-        for (name, values) in &values_of {
-            fields.push(name, values);
+        let mut filters = filters.into_iter();
+        let first = filters.next().unwrap_or_default();
+        let others: Box<[Filter]> = filters.collect();
+        if first.is_empty() {
+            return Registration::default();
         }
-        Ok(Registration(Arc::new(Registered {
-            hash: fields.hash(),
-            fields,
+        Registration(Arc::new(Registered {
+            hash: filter::hash_of(&(&first, &others)),
+            first,
+            others,
             charge: OnceLock::new(),
-        })))
+        }))
     }
 
     /// How the client is told of it; the same as `Serialize`.
@@ -194,35 +226,48 @@ impl Registration {
 
     /// Whether nothing is registered.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.fields.len() == 0
+        self.0.first.is_empty()
     }
 
-    /// The fields, sorted by name; at most [`MAX_FIELDS`].
-    pub(crate) fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
-        self.0.fields.fields()
+    /// Its filters, at least one; at most [`MAX_FILTERS`].
+    pub(crate) fn filters(&self) -> impl Iterator<Item = &Filter> {
+        std::iter::once(&self.0.first).chain(&self.0.others)
     }
 
-    /// The field of this name.
-    pub(crate) fn field(&self, name: &str) -> Option<Field<'_>> {
-        self.0.fields.find(name)
+    /// Its filter, if it has but one.
+    pub(crate) fn only_filter(&self) -> Option<&Filter> {
+        Some(&self.0.first).filter(|_| self.0.others.is_empty())
     }
 
-    /// Whether it has each field of the other one, with at least one of its values.
+    /// The name of a field that any of its filters has.
+    pub(crate) fn known(&self, name: &str) -> Option<&str> {
+        self.filters()
+            .find_map(|filter| filter.field(name))
+            .map(|field| field.name)
+    }
+
+    /// Whether one of its filters has each field of one of those, with at least one of its values.
     pub(crate) fn has_of_each(&self, wanted: &Registration) -> bool {
-        wanted.fields().all(|wanted| {
-            let field = self.field(wanted.name);
-            field.is_some_and(|field| wanted.values().any(|value| field.has(value)))
-        })
+        let has = |wanted: &Filter| self.filters().any(|filter| filter.has_of_each(wanted));
+        wanted.filters().any(has)
     }
 
-    /// How many values all fields have together; at most [`MAX_VALUES`].
-    pub(crate) fn value_count(&self) -> usize {
-        self.0.fields.value_count()
-    }
-
-    /// One of the values, counted through all fields.
+    /// One of the values, counted through all filters.
     pub(crate) fn value(&self, number: usize) -> Option<&str> {
-        self.0.fields.value(number)
+        let (filter, number) = self.filter_of(number)?;
+        filter.value(number)
+    }
+
+    /// The filter that has this value, counted through all of them, and its number there.
+    fn filter_of(&self, mut number: usize) -> Option<(&Filter, usize)> {
+        self.filters().find_map(|filter| {
+            let count = filter.value_count();
+            if number < count {
+                return Some((filter, number));
+            }
+            number -= count;
+            None
+        })
     }
 }
 
@@ -236,7 +281,8 @@ impl Default for Registration {
 impl PartialEq for Registration {
     fn eq(&self, other: &Self) -> bool {
         let (one, other) = (&self.0, &other.0);
-        Arc::ptr_eq(one, other) || one.hash == other.hash && one.fields == other.fields
+        Arc::ptr_eq(one, other)
+            || one.hash == other.hash && one.first == other.first && one.others == other.others
     }
 }
 
@@ -246,6 +292,49 @@ impl Hash for Registration {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.0.hash);
     }
+}
+
+/// What is registered under each name.
+type Wanted<'a> = BTreeMap<String, Vec<Cow<'a, str>>>;
+
+/// Whether a name in a URL's query is the protocol's own, and no field.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    matches!(name, "since" | "token" | "last" | "online")
+}
+
+/// Sorts the values, and applies the bounds of one field.
+fn check_field(name: &str, values: &mut Vec<Cow<'_, str>>) -> Result<(), RegistrationError> {
+    if name.trim() != name || name.contains(char::is_control) {
+        return Err(RegistrationError::OddName {
+            field: excerpt(name),
+        });
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return Err(RegistrationError::NameTooLong {
+            field: excerpt(name),
+            bytes: name.len(),
+        });
+    }
+    values.sort_unstable();
+    values.dedup();
+    match values.iter().find(|value| value.len() > MAX_VALUE_BYTES) {
+        None => Ok(()),
+        Some(value) => Err(RegistrationError::ValueTooLong {
+            field: name.to_owned(),
+            bytes: value.len(),
+        }),
+    }
+}
+
+fn filter(wanted: &Wanted<'_>) -> Filter {
+    let values = wanted.values().map(Vec::len).sum();
+    let names = wanted.keys().map(String::len).sum::<usize>();
+    let text = wanted.values().flatten().map(|value| value.len());
+    let mut filter = Filter::with_capacity(wanted.len(), values, names + text.sum::<usize>());
+    for (name, values) in wanted {
+        filter.push(name, values);
+    }
+    filter
 }
 
 /// What a frame says in one field. Null is none, not the absence of the field: where a page knows no
@@ -279,19 +368,14 @@ fn check_length(bytes: usize) -> Result<(), RegistrationError> {
     Ok(())
 }
 
-/// As it stands in the log, and as [`Registration::from_frame`] reads it again: a single value is a
-/// string, none or several are an array of strings.
+/// As it stands in the log, and as [`Registration::from_frame`] reads it again: an object, or an
+/// array of several.
 impl Serialize for Registration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(self.fields().len()))?;
-        for field in self.fields() {
-            let values: Vec<&str> = field.values().collect();
-            match values[..] {
-                [value] => object.serialize_entry(field.name, value)?,
-                _ => object.serialize_entry(field.name, &values)?,
-            }
+        match self.only_filter() {
+            Some(filter) => filter.serialize(serializer),
+            None => serializer.collect_seq(self.filters()),
         }
-        object.end()
     }
 }
 
@@ -311,8 +395,12 @@ impl fmt::Display for Registration {
 pub(crate) enum RegistrationError {
     /// More than [`MAX_BYTES`].
     TooLong(usize),
-    /// More than [`MAX_FIELDS`].
-    TooManyFields(usize),
+    /// More than [`MAX_FILTERS`].
+    TooManyFilters(usize),
+    /// Fields and `registration=` in one query.
+    TwoForms,
+    /// More than so many: [`MAX_FIELDS`], or [`MAX_ALL_FIELDS`].
+    TooManyFields(usize, usize),
     /// More than [`MAX_VALUES`].
     TooManyValues(usize),
     /// More than [`MAX_NAME_BYTES`].
@@ -334,7 +422,7 @@ pub(crate) enum RegistrationError {
         /// How the name begins.
         field: String,
     },
-    /// `{"type":"register","registration":…}` with anything but an object.
+    /// `registration` with anything but an object or an array of them.
     NotAnObject,
     /// An object, or an array with an array or object in it.
     NotScalar {
@@ -382,10 +470,19 @@ impl fmt::Display for RegistrationError {
                     "a registration of {bytes} bytes, at most {MAX_BYTES} are allowed"
                 )
             }
-            RegistrationError::TooManyFields(fields) => {
+            RegistrationError::TooManyFilters(filters) => {
                 write!(
                     f,
-                    "a registration of {fields} fields, at most {MAX_FIELDS} are allowed"
+                    "a list of {filters} registrations, at most {MAX_FILTERS} are allowed"
+                )
+            }
+            RegistrationError::TwoForms => {
+                f.write_str("the query has fields, and a registration in JSON: one or the other")
+            }
+            RegistrationError::TooManyFields(fields, most) => {
+                write!(
+                    f,
+                    "a registration of {fields} fields, at most {most} are allowed"
                 )
             }
             RegistrationError::TooManyValues(values) => {
@@ -406,7 +503,9 @@ impl fmt::Display for RegistrationError {
                 f,
                 "the name {field:?} has white space around it or control characters in it"
             ),
-            RegistrationError::NotAnObject => f.write_str("the registration is no object"),
+            RegistrationError::NotAnObject => {
+                f.write_str("the registration is no object, and no list of objects")
+            }
             RegistrationError::NotScalar { field } => {
                 write!(f, "{field:?} is neither a scalar nor an array of scalars")
             }

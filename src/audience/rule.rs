@@ -15,6 +15,14 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
+    /// The only fields that address; `None` where any may.
+    pub(crate) fn names(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Rule::Open => None,
+            Rule::Closed(fields) => Some(fields),
+        }
+    }
+
     /// Whether a field of this name can address a message.
     pub(crate) fn addresses(&self, field: &str) -> bool {
         match self {

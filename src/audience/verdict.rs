@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::addressed::{Addressed, Values};
-use super::registration::Registration;
+use super::registration::{Filter, Registration};
 use super::rule::Rule;
 
 /// What becomes of one message at one client.
@@ -34,7 +34,7 @@ impl Rule {
         match self {
             Rule::Open if registration.is_empty() => Verdict::Hears,
             Rule::Open => {
-                let known = |name: &str| registration.field(name).map(|field| field.name);
+                let known = |name: &str| registration.known(name);
                 let addressed = Addressed::read(document, self, known);
                 self.judge(registration, |name| addressed.get(name))
             }
@@ -55,7 +55,8 @@ impl Rule {
     ) -> impl Iterator<Item = Verdict<'a>> {
         let names: BTreeSet<&str> = match self {
             Rule::Open => {
-                let fields = registrations.clone().flat_map(Registration::fields);
+                let filters = registrations.clone().flat_map(Registration::filters);
+                let fields = filters.flat_map(Filter::fields);
                 fields.map(|field| field.name).collect()
             }
             Rule::Closed(fields) => fields.iter().map(String::as_str).collect(),
@@ -64,15 +65,34 @@ impl Rule {
         registrations.map(move |registration| self.judge(registration, |name| addressed.get(name)))
     }
 
-    /// The rule itself; `values_of` tells what a message says in a field that addresses it.
+    /// The rule itself; `values_of` tells what a message says in a field that addresses it. Where no
+    /// filter hears it, the first one's reason is told.
     pub(crate) fn judge<'a, 'm, 'd: 'm>(
         &'a self,
         registration: &'a Registration,
         values_of: impl Fn(&'a str) -> Option<&'m Values<'d>>,
     ) -> Verdict<'a> {
+        let mut filters = registration.filters();
+        let mut judge = || Some(self.judge_filter(filters.next()?, &values_of));
+        let first = judge().unwrap_or(Verdict::Hears);
+        let mut verdict = first;
+        while verdict != Verdict::Hears {
+            match judge() {
+                Some(next) => verdict = next,
+                None => return first,
+            }
+        }
+        verdict
+    }
+
+    fn judge_filter<'a, 'm, 'd: 'm>(
+        &'a self,
+        filter: &'a Filter,
+        values_of: impl Fn(&'a str) -> Option<&'m Values<'d>>,
+    ) -> Verdict<'a> {
         match self {
             Rule::Open => {
-                for field in registration.fields() {
+                for field in filter.fields() {
                     if let Some(values) = values_of(field.name)
                         && !values.meet(field)
                     {
@@ -85,7 +105,7 @@ impl Rule {
                     let Some(values) = values_of(name) else {
                         continue;
                     };
-                    match registration.field(name) {
+                    match filter.field(name) {
                         None => return Verdict::NotRegistered(name),
                         Some(field) if !values.meet(field) => {
                             return Verdict::Contradicts(name);

@@ -11,6 +11,7 @@ mod manual;
 mod output;
 mod pairs;
 mod parse;
+mod push_js;
 mod send;
 mod serve;
 mod status;
@@ -56,6 +57,7 @@ struct CommandLine {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is but one, once")]
 enum Command {
     /// Serve browsers and publishers, as without any command
     #[command(after_help = AFTER_HELP)]

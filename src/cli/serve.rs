@@ -78,18 +78,33 @@ fn serve(config: &Config, log_ended: &Receiver<()>) -> Result<(), String> {
     let (events, happened) = bounded(16);
     handle_signals(events.clone())?;
     let server = Server::start(config, events).map_err(|error| error.to_string())?;
-    let event = wait(&happened, log_ended);
+    let mut hourly = server.hourly();
+    let event = wait(&happened, log_ended, |is_due| {
+        if is_due {
+            server.tell_hour(&mut hourly);
+        }
+        hourly.wait()
+    });
     server.stop();
     judge(event)
 }
 
 /// Until something happens that ends the server. `log_ended` is closed when the log's thread ends,
-/// which comes before the others and has nobody else to tell.
-fn wait(happened: &Receiver<Event>, log_ended: &Receiver<()>) -> Event {
-    select! {
-        // The server holds a sender.
-        recv(happened) -> event => event.unwrap_or(Event::Ended("main")),
-        recv(log_ended) -> _ => Event::Ended("log"),
+/// which comes before the others and has nobody else to tell. Meanwhile there is a line an
+/// hour: `hour` writes it where it is due, and says when the next one is.
+fn wait(
+    happened: &Receiver<Event>,
+    log_ended: &Receiver<()>,
+    mut hour: impl FnMut(bool) -> Duration,
+) -> Event {
+    let mut left = hour(false);
+    loop {
+        select! {
+            // The server holds a sender.
+            recv(happened) -> event => return event.unwrap_or(Event::Ended("main")),
+            recv(log_ended) -> _ => return Event::Ended("log"),
+            default(left) => left = hour(true),
+        }
     }
 }
 
@@ -127,6 +142,8 @@ fn handle_signals(events: Sender<Event>) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     #[test]
     fn a_thread_that_ends_by_itself_ends_the_server_with_an_error_and_a_signal_does_not() {
         let (events, happened) = bounded(16);
@@ -139,11 +156,11 @@ mod tests {
             ),
         ] {
             events.send(event).unwrap();
-            assert_eq!(judge(wait(&happened, &log_ended)), expected);
+            assert_eq!(judge(wait(&happened, &log_ended, |_| HOUR)), expected);
         }
         // As its thread drops it, in a panic too.
         drop(log);
         let expected = Err("the log thread ended by itself".to_owned());
-        assert_eq!(judge(wait(&happened, &log_ended)), expected);
+        assert_eq!(judge(wait(&happened, &log_ended, |_| HOUR)), expected);
     }
 }

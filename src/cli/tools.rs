@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    clients, completions, disconnect, explain, history, listen, manual, send, status, token,
+    clients, completions, disconnect, explain, history, listen, manual, push_js, send, status,
+    token,
 };
 
 /// Exit status when all went well, but nobody was meant.
@@ -22,6 +23,8 @@ pub(super) enum Tool {
     Explain(explain::Explain),
     History(history::History),
     Token(token::Token),
+    #[command(name = "push.js")]
+    PushJs(push_js::PushJs),
     Completions(completions::Completions),
     Man(manual::Man),
 }
@@ -41,6 +44,7 @@ impl Tool {
             Tool::Explain(explain) => explain.run(),
             Tool::History(history) => history.run(),
             Tool::Token(token) => token.run(),
+            Tool::PushJs(push_js) => push_js.run(),
             Tool::Completions(completions) => completions.run(),
             Tool::Man(man) => man.run(),
         };

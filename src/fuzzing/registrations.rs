@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use crate::audience::registration::{
-    MAX_BYTES, MAX_FIELDS, MAX_NAME_BYTES, MAX_VALUE_BYTES, MAX_VALUES, Names, Registration,
-    RegistrationError, is_heartbeat,
+    Filter, MAX_BYTES, MAX_FIELDS, MAX_FILTERS, MAX_NAME_BYTES, MAX_VALUE_BYTES, MAX_VALUES, Names,
+    Registration, RegistrationError, is_heartbeat, is_reserved,
 };
 use crate::audience::rule::Rule;
 
@@ -79,10 +79,24 @@ fn is_too_long(read: &Result<Registration, RegistrationError>) -> bool {
 }
 
 fn check_bounds(registration: &Registration, rule: &Rule) {
-    let fields: Vec<_> = registration.fields().collect();
+    let filters: Vec<_> = registration.filters().collect();
+    assert!((1..=MAX_FILTERS).contains(&filters.len()));
+    assert!(filters.len() == 1 || filters.iter().all(|filter| !filter.is_empty()));
+    let mut count = 0;
+    for filter in filters {
+        check_filter(filter, registration, rule, &mut count);
+    }
+    assert!(count <= MAX_VALUES);
+    assert_eq!(registration.value(count), None);
+    assert!(registration.has_of_each(registration) || has_field_without_values(registration));
+}
+
+/// `count` is the number of the filter's first value, then of the next filter's.
+fn check_filter(filter: &Filter, registration: &Registration, rule: &Rule, count: &mut usize) {
+    let fields: Vec<_> = filter.fields().collect();
     assert!(fields.len() <= MAX_FIELDS);
     assert!(fields.is_sorted_by(|one, next| one.name < next.name));
-    let mut count = 0;
+    let first = *count;
     for field in fields {
         assert!(rule.addresses(field.name));
         assert!(field.name.len() <= MAX_NAME_BYTES);
@@ -92,28 +106,32 @@ fn check_bounds(registration: &Registration, rule: &Rule) {
         for value in values {
             assert!(value.len() <= MAX_VALUE_BYTES);
             assert!(field.has(value));
-            assert_eq!(registration.value(count), Some(value));
-            count += 1;
+            assert_eq!(registration.value(*count), Some(value));
+            *count += 1;
         }
-        assert!(registration.field(field.name).is_some());
+        assert!(filter.field(field.name).is_some());
+        assert_eq!(registration.known(field.name), Some(field.name));
     }
-    assert!(count <= MAX_VALUES);
-    assert_eq!(registration.value_count(), count);
-    assert_eq!(registration.value(count), None);
-    assert!(registration.has_of_each(registration) || has_field_without_values(registration));
+    assert_eq!(first + filter.value_count(), *count);
 }
 
 fn has_field_without_values(registration: &Registration) -> bool {
-    registration.fields().any(|field| field.values().len() == 0)
+    let mut fields = registration.filters().flat_map(Filter::fields);
+    fields.any(|field| field.values().len() == 0)
 }
 
 /// The query that means the same, if there is one.
 fn as_query(registration: &Registration) -> Option<String> {
     let is_told = |name: &str| !name.is_empty() && !name.contains('[');
-    let is_kept = |name: &str| !matches!(name, "since" | "token");
     let mut query = String::new();
-    for field in registration.fields() {
-        if !is_told(field.name) || !is_kept(field.name) || field.values().len() == 0 {
+    let Some(filter) = registration.only_filter() else {
+        query.push_str("registration=");
+        append_escaped(registration.to_json().get(), &mut query);
+        return Some(query);
+    };
+    for field in filter.fields() {
+        let is_json = field.name == "registration";
+        if !is_told(field.name) || is_reserved(field.name) || is_json || field.values().len() == 0 {
             return None;
         }
         for value in field.values() {

@@ -40,12 +40,13 @@ pub(crate) struct Listing {
 }
 
 impl Hub {
-    /// The clients with numbers above `after` that registered each field of `wanted` with at least
-    /// one of its values.
+    /// The clients with numbers above `after` that registered each field of `wanted`, or of one of its
+    /// filters, with at least one of its values.
     pub(crate) fn list(self: &Arc<Self>, wanted: Registration, after: u64) -> Listing {
         let mut clients = self.numbers(&wanted);
         clients.retain(|client| client.0 > after);
         clients.sort_unstable();
+        clients.dedup();
         Listing {
             hub: Arc::clone(self),
             clients: clients.into_iter(),
@@ -60,11 +61,15 @@ impl Hub {
 
     /// Those who may be wanted, in no order; of those that replay, all.
     fn numbers(&self, wanted: &Registration) -> Vec<ClientId> {
-        let told = wanted.to_json();
         let state = self.lock();
         let mut clients = match wanted.is_empty() {
             true => state.routes.clients().to_vec(),
-            false => state.routes.registered(told.get(), wanted.fields().len()),
+            false => {
+                let filters = wanted.filters();
+                filters
+                    .flat_map(|filter| state.routes.registered(filter))
+                    .collect()
+            }
         };
         clients.extend(state.replaying.keys());
         clients

@@ -5,37 +5,42 @@
 //! are posted under the lock, every client sees that order. Publishers call [`Hub::publish`],
 //! clients' threads [`Hub::join`]; a client's [`Membership`] is its place in here.
 
+mod join;
 pub(crate) mod listing;
 pub(crate) mod membership;
 pub(crate) mod posted;
+mod recall;
 mod relief;
 pub(crate) mod ring;
 pub(crate) mod routes;
 pub(crate) mod standing;
+mod watchers;
 pub(crate) mod workers;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
+
 use crate::activity::Activity;
-use crate::admission::Admitted;
+use crate::audience::registration::Registration;
 use crate::audience::registration::budget::Budget;
-use crate::audience::registration::{Registration, RegistrationError};
 use crate::audience::rule::Rule;
 use crate::clock::Moment;
 use crate::feed::Feed;
-use crate::mailbox::encoding::{Encoding, Hello};
+use crate::mailbox::encoding::Encoding;
 use crate::mailbox::parcel::{Layout, Memory, Parcel};
 use crate::mailbox::{Dismissal, Mailbox};
 use crate::message::Document;
 use crate::message::id::{ClientId, MessageId};
-use membership::{Membership, Position};
+pub(crate) use join::{Refusal, Wish};
 pub(crate) use posted::{News, Posted, Sender};
 use relief::Relief;
-use ring::{Bounds, Resumption, Ring};
+use ring::{Bounds, Ring};
 use routes::{Audience, Routes};
 use standing::Online;
+use watchers::Watchers;
 pub(crate) use workers::Round;
 use workers::Workers;
 
@@ -45,6 +50,9 @@ pub(crate) const DIRECT: usize = 64;
 /// Posts after which the publisher gets a breath.
 const POSTS_A_BREATH: usize = 256;
 
+/// Clients whose numbers a receipt tells.
+pub(crate) const FEW: usize = 5;
+
 /// What becomes of one message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Receipt {
@@ -52,6 +60,8 @@ pub(crate) struct Receipt {
     pub(crate) id: MessageId,
     /// Clients into whose mailboxes it was posted.
     pub(crate) clients: usize,
+    /// Which ones, where they are no more than these.
+    pub(crate) few: [ClientId; FEW],
 }
 
 /// Messages that are published together, in their order: the first has the id `first`, which is
@@ -66,28 +76,6 @@ pub(crate) struct Batch<'a> {
     pub(crate) senders: &'a [Sender],
     /// When they are published.
     pub(crate) time: Moment,
-}
-
-/// What a client wants when it joins.
-#[derive(Clone, Debug)]
-pub(crate) struct Wish {
-    /// How it hears messages.
-    pub(crate) encoding: Encoding,
-    /// What it registers, and until when it may stay.
-    pub(crate) admitted: Admitted,
-    /// The last id that it knows, as it says; `None` when it does not ask to go on from there.
-    pub(crate) since: Option<String>,
-}
-
-/// Why a client cannot join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// There are as many as `--max-clients` allows.
-    Full,
-    /// The server stops.
-    Stopping,
-    /// There is no room for what it registers.
-    NoRoom,
 }
 
 /// What the hub is to keep to.
@@ -138,6 +126,7 @@ pub(crate) struct Hub {
     pub(crate) news: Feed<News>,
     /// What clients do.
     pub(crate) activity: Feed<Activity>,
+    online_changes: Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -147,6 +136,7 @@ struct State {
     /// Clients that are still being told what they missed: in no route until they have heard it.
     replaying: HashMap<ClientId, Replaying>,
     online: Online,
+    watchers: Watchers,
     relief: Relief,
     newest_client: u64,
     stopping: bool,
@@ -160,12 +150,14 @@ impl Hub {
         memory: Arc<Memory>,
         workers: Workers,
     ) -> Self {
+        let (watchers, online_changes) = Watchers::new();
         Hub {
             state: Mutex::new(State {
                 ring: Ring::new(settings.history, newest),
                 routes: Routes::new(settings.rule.clone()),
                 replaying: HashMap::new(),
                 online: Online::default(),
+                watchers,
                 relief: Relief::default(),
                 newest_client: 0,
                 stopping: false,
@@ -176,6 +168,7 @@ impl Hub {
             workers,
             news: Feed::new(),
             activity: Feed::new(),
+            online_changes,
         }
     }
 
@@ -203,6 +196,11 @@ impl Hub {
         }
         let reach = state.routes.audience(document).len();
         (reach >= least).then_some(reach)
+    }
+
+    /// What a document says in the fields that address it, for people: `school_id=2, user=u7`.
+    pub(crate) fn addressing(&self, document: &str) -> String {
+        self.lock().routes.addressing(document)
     }
 
     /// Publishes messages, and says what became of each in `receipts`. They are in the mailboxes
@@ -239,9 +237,9 @@ impl Hub {
             let (run, after) = rest.split_at(length);
             rest = after;
             let first = id;
+            let (clients, few) = (audience.len(), few(&audience));
             for _ in run {
-                let clients = audience.len();
-                receipts.push(Receipt { id, clients });
+                receipts.push(Receipt { id, clients, few });
                 id = id.next();
             }
             self.post(first, run, &audience, breathe);
@@ -339,79 +337,6 @@ impl Hub {
         Arc::new(parcel.counted_in(&self.memory))
     }
 
-    /// What is to be registered, counted; where it has no room, what others have registered who
-    /// registered the same.
-    fn find_room(&self, registration: Registration) -> Result<Registration, RegistrationError> {
-        let counted = self.registrations.take(&registration);
-        counted
-            .map(|()| registration.clone())
-            .or_else(|full| self.lock().routes.shared(&registration).ok_or(full))
-    }
-
-    /// Makes a client a member: what it is told first, `answer` and hello, and its place in the
-    /// routes or in the history are one step.
-    ///
-    /// # Errors
-    /// When there are too many, when there is no room for what it registers, or when the server
-    /// stops.
-    pub(crate) fn join(
-        self: &Arc<Self>,
-        mailbox: &Arc<Mailbox>,
-        mut wish: Wish,
-        mut answer: Vec<u8>,
-    ) -> Result<Membership, Refusal> {
-        let registration = self.find_room(wish.admitted.registration);
-        let registration = registration.map_err(|_| Refusal::NoRoom)?;
-        let told = registration.to_json();
-        mailbox.card().join();
-        let mut state = self.lock();
-        if state.stopping {
-            return Err(Refusal::Stopping);
-        }
-        if state.online() >= self.settings.max_clients {
-            return Err(Refusal::Full);
-        }
-        state.newest_client += 1;
-        let client = ClientId(state.newest_client);
-        let resumption = wish.since.take().map(|since| state.ring.resume(since));
-        let newest = state.ring.newest();
-        let start = resumption.as_ref().and_then(Resumption::start);
-        let asked = resumption.as_ref().map(|_| start.is_some());
-        let start = start.unwrap_or(newest);
-        let heartbeat = self.settings.heartbeat;
-        let hello = Hello::new(client, start, asked, heartbeat, &told).until(wish.admitted.until);
-        wish.encoding.append_hello(&mut answer, &hello);
-        mailbox.post_alone(Parcel::alone(answer, Layout::Whole));
-        let position;
-        let member = Member {
-            mailbox: Arc::clone(mailbox),
-            encoding: wish.encoding,
-        };
-        (wish.admitted.registration, position) = if start == newest {
-            let shared = state.routes.join(client, &registration, member);
-            (shared, Position::Live)
-        } else {
-            let replaying = Replaying {
-                member,
-                registration: registration.clone(),
-            };
-            state.replaying.insert(client, replaying);
-            (registration, Position::After(start))
-        };
-        state.online.add(wish.encoding);
-        let online = state.online();
-        drop(state);
-        Ok(Membership::new(
-            Arc::clone(self),
-            Arc::clone(mailbox),
-            client,
-            online,
-            wish,
-            position,
-            resumption,
-        ))
-    }
-
     /// Lets nobody join any more, and asks every client's owner to close.
     pub(crate) fn stop(&self) {
         let (live, replaying) = {
@@ -437,6 +362,18 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The numbers of a small audience, from the first one on.
+fn few(audience: &Audience<Member>) -> [ClientId; FEW] {
+    let mut few = [ClientId(0); FEW];
+    if audience.len() <= FEW {
+        for (place, member) in few.iter_mut().zip(audience.iter()) {
+            *place = member.mailbox.card().client();
+        }
+        few[..audience.len()].sort_unstable();
+    }
+    few
 }
 
 impl State {

@@ -105,6 +105,21 @@ impl Ring {
         }
     }
 
+    /// The id after which the newest messages come, so many and so many bytes of them at most.
+    pub(super) fn before_newest(&self, messages: usize, bytes: usize) -> MessageId {
+        let mut left = bytes;
+        let newest = self.held.iter().rev().take(messages);
+        let count = newest.take_while(|posted| {
+            let fits = posted.document.len() <= left;
+            left = left.saturating_sub(posted.document.len());
+            fits
+        });
+        MessageId {
+            sequence: self.newest.sequence - count.count() as u64,
+            ..self.newest
+        }
+    }
+
     /// Appends messages in their order: the first has the id after the newest so far, and each that
     /// follows has the next. For how many clients they were is [noted](Self::note) later.
     pub(crate) fn append(&mut self, batch: &Batch<'_>) {
@@ -198,8 +213,10 @@ mod tests {
 
     use super::*;
     use crate::clock::Moment;
+    use crate::hub::FEW;
     use crate::hub::Sender;
     use crate::message::Document;
+    use crate::message::id::ClientId;
     use crate::sequencer::Memory;
 
     fn ring(messages: usize, bytes: usize) -> Ring {
@@ -268,6 +285,7 @@ mod tests {
         let mut ring = ring(3, 1 << 20);
         append(&mut ring, &documents(1..3));
         let receipt = |sequence| Receipt {
+            few: [ClientId(0); FEW],
             id: id(&ring, sequence),
             clients: 10 * sequence as usize,
         };

@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use super::membership::Membership;
 use super::membership::Replay;
+use super::ring::Resumption;
 use super::*;
 use crate::admission::{Admitted, Pass};
 use crate::mailbox::Progress;
@@ -83,6 +85,8 @@ impl Client {
             encoding: Encoding::V1,
             admitted: admitted(Registration::default()),
             since: since.map(|id| id.to_string()),
+            last: 0,
+            watches: false,
         };
         hub.join(&self.mailbox, wish, Vec::new())
     }
@@ -93,6 +97,8 @@ impl Client {
             encoding: Encoding::Plain,
             admitted: admitted(Registration::from_query(query, &Rule::Open).unwrap()),
             since: None,
+            last: 0,
+            watches: false,
         };
         let membership = hub.join(&self.mailbox, wish, b"101".to_vec()).unwrap();
         assert!(matches!(self.mailbox.deliver_as_owner().0, Progress::Idle));

@@ -236,7 +236,7 @@ impl Intake {
         for (origin, length) in self.origins.drain(..) {
             let receipts = &self.receipts[told..told + length];
             for (receipt, document) in receipts.iter().zip(&self.round[told..]) {
-                tell(receipt, document, origin.sender());
+                tell(receipt, document, origin.sender(), &self.hub);
             }
             if let Origin::Submission(ticket) = origin {
                 // Whoever does not wait any more has no use for them.
@@ -273,15 +273,17 @@ impl Intake {
 }
 
 /// The log's line for one message, and at debug the document itself.
-fn tell(receipt: &Receipt, document: &Document, sender: SocketAddr) {
-    let Receipt { id, clients } = receipt;
+fn tell(receipt: &Receipt, document: &Document, sender: SocketAddr, hub: &Hub) {
+    let Receipt { id, clients, .. } = receipt;
     let length = document.len();
     logged!(
         Level::Info,
         Kind::Message(length as u64),
-        "message {id} from {sender}, {length} byte{}, for {clients} client{}",
+        "message {id} from {sender}, {length} byte{}, for {clients} client{}{}{}",
         plural(length as u64),
-        plural(*clients as u64)
+        plural(*clients as u64),
+        who(receipt),
+        by(&hub.addressing(document))
     );
     logged!(
         Level::Debug,
@@ -289,6 +291,33 @@ fn tell(receipt: &Receipt, document: &Document, sender: SocketAddr) {
         "document {id}: {}",
         JsonLine(document)
     );
+}
+
+/// Letters that the log shows of what a message was addressed by.
+const SHOWN: usize = 120;
+
+/// The clients, where they are few: ` (17, 18)`.
+fn who(receipt: &Receipt) -> String {
+    let few = receipt.few.get(..receipt.clients).unwrap_or_default();
+    match few {
+        [] => String::new(),
+        few => {
+            let few: Vec<_> = few.iter().map(ToString::to_string).collect();
+            format!(" ({})", few.join(", "))
+        }
+    }
+}
+
+/// What a message was addressed by, if by anything: `, by user=u7`.
+fn by(addressing: &str) -> String {
+    match addressing {
+        "" => String::new(),
+        said => {
+            let shown: String = said.chars().take(SHOWN).collect();
+            let more = if shown.len() < said.len() { "…" } else { "" };
+            format!(", by {}{more}", JsonLine(&shown))
+        }
+    }
 }
 
 #[cfg(test)]

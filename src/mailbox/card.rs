@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
+use crate::message::id::ClientId;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Card {
     joined: OnceLock<(Instant, OffsetDateTime)>,
+    client: AtomicU64,
     messages: AtomicU64,
     bytes: AtomicU64,
     /// Milliseconds from joining until it last spoke, and one more; 0 for one that never did.
@@ -20,10 +23,20 @@ pub(crate) struct Card {
 }
 
 impl Card {
-    /// It becomes a client now.
+    /// It becomes a client now; which one, [`number`](Self::number) says.
     pub(crate) fn join(&self) {
         self.joined
             .get_or_init(|| (Instant::now(), OffsetDateTime::now_utc()));
+    }
+
+    /// It becomes the client of this number.
+    pub(crate) fn number(&self, client: ClientId) {
+        self.client.store(client.0, Ordering::Relaxed);
+    }
+
+    /// Which client it is; 0 for one that is none.
+    pub(crate) fn client(&self) -> ClientId {
+        ClientId(self.client.load(Ordering::Relaxed))
     }
 
     /// When it became a client; `None` for one that has not.

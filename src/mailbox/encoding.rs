@@ -1,5 +1,6 @@
 //! The ways in which clients hear messages, each encoded once for all who use it.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -50,6 +51,13 @@ pub(crate) struct Hello<'a> {
     pub(crate) expires: Option<u64>,
     /// What the client has registered.
     pub(crate) registration: &'a RawValue,
+    /// The fields that address, where not any may: a page with several registrations judges by them,
+    /// too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<&'a BTreeSet<String>>,
+    /// Clients online, if it asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) online: Option<usize>,
 }
 
 impl Encoding {
@@ -163,6 +171,20 @@ impl Encoding {
         Parcel::alone(bytes, self.layout())
     }
 
+    /// How many clients are online; `newest` is the id that goes with it where each event has one.
+    pub(crate) fn online(self, clients: usize, newest: MessageId) -> Parcel {
+        let mut bytes = Vec::with_capacity(64);
+        let text = format!(r#"{{"type":"online","clients":{clients}}}"#);
+        match self {
+            Encoding::Plain => {}
+            Encoding::V1 => frames::append_text(&mut bytes, &[text.as_bytes()]),
+            Encoding::Events | Encoding::ChunkedEvents => {
+                self.append_event(&mut bytes, Some("online"), &newest, &text);
+            }
+        }
+        Parcel::alone(bytes, self.layout())
+    }
+
     /// A client's last words from us: a close frame, or a comment where there are no such frames.
     pub(crate) fn close(self, code: u16, reason: &'static str) -> Parcel {
         match self {
@@ -220,6 +242,8 @@ impl Hello<'_> {
             heartbeat: heartbeat.as_secs(),
             expires: None,
             registration,
+            route: None,
+            online: None,
         }
     }
 

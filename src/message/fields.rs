@@ -65,7 +65,7 @@ pub(crate) fn elements(array: &str) -> impl Iterator<Item = Value<'_>> {
 
 impl<'a> Value<'a> {
     /// `text` is one JSON value without white space around it.
-    fn of(text: &'a str) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         match text.as_bytes() {
             b"null" => Value::Null,
             [b'{', ..] => Value::Object(text),
@@ -77,6 +77,18 @@ impl<'a> Value<'a> {
                 .map_or(Value::NotText, |string| Value::Text(Cow::Owned(string))),
             _ => Value::Text(Cow::Borrowed(text)),
         }
+    }
+}
+
+/// A string by its text, all else as it is spelt.
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Value::Null => "null",
+            Value::Text(text) => text,
+            Value::NotText => "?",
+            Value::Array(json) | Value::Object(json) => json,
+        })
     }
 }
 

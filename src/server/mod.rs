@@ -3,6 +3,8 @@
 mod bind;
 mod capacity;
 mod error;
+mod hourly;
+mod online;
 mod threads;
 mod trusted_side;
 mod webhook;
@@ -40,6 +42,8 @@ use crate::web::{self, Site};
 use crate::words::plural;
 use capacity::Capacity;
 pub(crate) use error::StartError;
+pub(crate) use hourly::Hourly;
+use online::OnlineThread;
 pub(crate) use threads::Event;
 use trusted_side::TrustedSide;
 use webhook::WebhookThread;
@@ -62,8 +66,10 @@ pub(crate) struct Server {
     accepting: JoinHandle<()>,
     trusted: TrustedSide,
     webhook: Option<WebhookThread>,
+    online: OnlineThread,
     intake: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
+    tally: Arc<Tally>,
 }
 
 impl Server {
@@ -151,7 +157,7 @@ impl Server {
             desk,
             hub: Arc::clone(&hub),
             canary: Arc::clone(&canary),
-            tally,
+            tally: Arc::clone(&tally),
             facts,
             webhook: webhook.as_ref().map(|thread| Arc::clone(&thread.webhook)),
             trust,
@@ -161,6 +167,7 @@ impl Server {
             dashboard: Dashboard::new(),
         });
         let trusted = TrustedSide::start(trusted, listeners, &events)?;
+        let online = OnlineThread::start(&hub, &events)?;
         let listener = Arc::new(listener);
         let accepting = {
             let (clients, listener) = (Arc::clone(&clients), Arc::clone(&listener));
@@ -180,9 +187,21 @@ impl Server {
             accepting,
             trusted,
             webhook,
+            online,
             intake,
             workers,
+            tally,
         })
+    }
+
+    /// What a line an hour tells of, from now on.
+    pub(crate) fn hourly(&self) -> Hourly {
+        Hourly::new(self.tally.counted())
+    }
+
+    /// The line.
+    pub(crate) fn tell_hour(&self, hourly: &mut Hourly) {
+        hourly.tell(self.hub.online(), self.tally.counted());
     }
 
     /// Stops: no new clients and publishers; what the UDP sockets hold and publishers handed in, for at most half a second; close 1001 to
@@ -201,6 +220,7 @@ impl Server {
         self.waker.wake();
         let _ = self.intake.join();
         let publishers = self.trusted.stop();
+        self.online.stop();
         self.clients.census().stop();
         self.hub.stop();
         let left = self.clients.census().wait_until_empty(FAREWELL);
@@ -318,7 +338,7 @@ mod tests {
         });
         assert_eq!(
             names.collect::<Vec<_>>(),
-            ["accept", "trusted", "udp", "worker", "worker"]
+            ["accept", "online", "trusted", "udp", "worker", "worker"]
         );
     }
 }

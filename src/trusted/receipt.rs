@@ -10,7 +10,7 @@ use crate::message::Refusal;
 
 /// It was published.
 pub(super) fn published(receipt: &Receipt, into: &mut String) {
-    let Receipt { id, clients } = receipt;
+    let Receipt { id, clients, .. } = receipt;
     // Writing to a string cannot fail; ids have no letter that JSON escapes.
     let _ = write!(into, r#"{{"ok":true,"id":"{id}","clients":{clients}}}"#);
 }

@@ -52,7 +52,7 @@ impl Site {
             script("/notify.js", include_str!("notify.js")),
             script("/registration.js", include_str!("registration.js")),
             script("/words.js", include_str!("words.js")),
-            Resource::new(PUSH_JS, SCRIPT, lean(include_str!("push.js"))),
+            Resource::new(PUSH_JS, SCRIPT, push_js()),
         ];
         Site {
             resources: own.into_iter().chain(shared::resources()).collect(),
@@ -61,13 +61,19 @@ impl Site {
     }
 }
 
-/// A script without what only its reader needs: lines that are comments, but for the first one, blank
-/// lines, and white space in front of the others. Whatever else there is in it is the same.
+/// push.js, as it is served.
+pub(crate) fn push_js() -> String {
+    lean(include_str!("push.js"))
+}
+
+/// A script without what a browser does not need. The first line stays, and so does the last one, which
+/// no minifier understands.
 fn lean(script: &str) -> String {
-    let lines = script.lines().map(str::trim_start).enumerate();
-    let needed =
-        lines.filter(|(number, line)| *number == 0 || !line.is_empty() && !line.starts_with("//"));
-    needed.map(|(_, line)| format!("{line}\n")).collect()
+    let (title, rest) = script.split_once('\n').unwrap_or((script, ""));
+    let (body, last) = rest.trim_end().rsplit_once('\n').unwrap_or(("", rest));
+    let body = minifier::js::minify(body).to_string();
+    let body = body.replace(";}", "}").replace(",}", "}");
+    format!("{title}\n{body}\n{last}\n")
 }
 
 /// The live page, which names the address, and whether others than this machine get there.
@@ -197,13 +203,15 @@ mod tests {
     #[test]
     fn push_js_is_served_without_its_comments() {
         let (_, served) = get("/push.js", "");
-        let mut lines = served.lines();
-        assert!(lines.next().unwrap().starts_with("// udpush in a page"));
-        // The last line has one that makes a module of it.
-        lines.next_back();
-        for line in lines {
-            assert!(!line.contains("// ") && line == line.trim(), "{line}");
-        }
+        let lines: Vec<_> = served.lines().collect();
+        assert!(lines[0].starts_with("// udpush: "), "{served}");
+        assert!(lines[1].starts_with("function udpush(") && !lines[1].contains("//"));
+        let source = include_str!("push.js");
+        assert_eq!(lines[2..], [source.lines().next_back().unwrap()]);
+        assert!(
+            !source.contains(";}") && !source.contains(",}"),
+            "not to be told from code"
+        );
     }
 
     #[test]

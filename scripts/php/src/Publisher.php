@@ -104,7 +104,7 @@ class Publisher
      * Signs a token, with which a page may listen for a while: to what a client hears that registers
      * this, or to less. Hand it to none but the user whom it is for. It does not ask the server.
      *
-     * @param array $registration what may be heard, such as ['department' => 'sales'] or
+     * @param array $registration what may be heard, or a list of such: ['department' => 'sales'] or
      *     ['room' => [1, 2]]; [] is everything
      * @param int $seconds for how long
      * @param string|null $file what the server has as --secret-file; without it, the variable
@@ -119,7 +119,9 @@ class Publisher
         if ($secret === false) {
             throw new CannotSign("udpush: there is no secret in the file \"$file\"");
         }
-        $claims = self::encode(['reg' => (object) $registration, 'exp' => time() + $seconds]);
+        $isList = isset($registration[0]) && is_array($registration[0]);
+        $reg = $isList ? $registration : (object) $registration;
+        $claims = self::encode(['reg' => $reg, 'exp' => time() + $seconds]);
         $token = self::base64('{"typ":"JWT","alg":"HS256"}') . '.' . self::base64($claims);
         return "$token." . self::base64(hash_hmac('sha256', $token, trim($secret), true));
     }

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Registration, RegistrationError};
 
-/// Bytes that all registrations together may take. The largest takes less than 16 KiB, a usual one
-/// of two fields less than 2: as many of those as clients may connect are less than half of this.
+/// Bytes that all registrations together may take. The largest takes less than 40 KiB, one
+/// without a list less than 16, a usual one of two fields less than 2: as many of those as clients may connect are less than half of this.
 pub(crate) const MAX_BYTES: usize = 64 << 20;
 
-/// A registration in its pieces, and its own place in the hub's index: its group with a list of
-/// members, its set with another, and their entries in two tables.
-const GROUP: usize = 1024;
+/// A registration, and its own place in the hub's index: its group with a list of members.
+const GROUP: usize = 512;
+/// A filter in its pieces, and its set with a list of members.
+const FILTER: usize = 512;
 /// A field's name, its table in a set, and its entry among the fields that address.
 const FIELD: usize = 320;
 /// A value, its entry in a table that is two thirds full, and where it stands there.
@@ -81,8 +82,11 @@ impl Drop for Charge {
 
 /// Bytes that a registration takes with its place in the index, as if it shared nothing there.
 fn cost(registration: &Registration) -> usize {
-    let fields = &registration.0.fields;
-    GROUP + fields.len() * FIELD + fields.value_count() * VALUE + fields.text_length()
+    let filters = registration.filters().map(|filter| {
+        let values = filter.value_count() * VALUE;
+        FILTER + filter.fields().len() * FIELD + values + filter.text_length()
+    });
+    GROUP + filters.sum::<usize>()
 }
 
 #[cfg(test)]

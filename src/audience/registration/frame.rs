@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::Registration;
+use super::{Filter, Registration};
+use serde_json::value::RawValue;
+
 use crate::audience::rule::Rule;
 use crate::message::fields::{self, Value};
+
+/// Under this name, a frame or a URL has what it registers as JSON.
+pub(super) const REGISTRATION: &str = "registration";
 
 /// Names of fields that tell what kind of frame it is.
 const KINDS: [&str; 9] = [
@@ -38,7 +43,8 @@ impl Names {
     /// Those of this registration.
     pub(crate) fn of(registration: &Registration) -> Self {
         let lines: String = registration
-            .fields()
+            .filters()
+            .flat_map(Filter::fields)
             .flat_map(|field| [field.name, "\n"])
             .collect();
         Names {
@@ -54,8 +60,8 @@ pub(super) type Fields<'a> = BTreeMap<String, Value<'a>>;
 pub(super) enum Frame<'a> {
     /// No registration.
     Other,
-    /// A registration of these fields.
-    Registers(Fields<'a>),
+    /// A registration of these fields, or of any of these.
+    Registers(Vec<Fields<'a>>),
     /// It says that it registers, but not what.
     RegistersNothing,
 }
@@ -63,17 +69,14 @@ pub(super) enum Frame<'a> {
 impl<'a> Frame<'a> {
     /// One pass over the frame, and one over the registration in it, if it has one.
     pub(super) fn read(text: &'a str, rule: &Rule, from_url: &Names) -> Self {
-        let is_asked = |name: &str| rule.addresses(name) || matches!(name, "type" | "registration");
+        let is_asked = |name: &str| rule.addresses(name) || matches!(name, "type" | REGISTRATION);
         let Some((count, mut fields)) = read(text, is_asked) else {
             return Frame::Other;
         };
         let says_so = matches!(fields.get("type"), Some(Value::Text(text)) if text == "register");
-        if says_so && let Some(registration) = fields.get("registration") {
-            let Value::Object(object) = registration else {
-                return Frame::RegistersNothing;
-            };
-            let fields = fields_of(object, rule);
-            return fields.map_or(Frame::RegistersNothing, Frame::Registers);
+        if says_so && let Some(registration) = fields.get(REGISTRATION) {
+            let filters = filters_in(registration, rule);
+            return filters.map_or(Frame::RegistersNothing, Frame::Registers);
         }
         fields.retain(|name, _| rule.addresses(name));
         let registers = match rule {
@@ -88,15 +91,10 @@ impl<'a> Frame<'a> {
             }
         };
         match registers {
-            true => Frame::Registers(fields),
+            true => Frame::Registers(vec![fields]),
             false => Frame::Other,
         }
     }
-}
-
-/// The fields of an object that the rule knows.
-pub(super) fn fields_of<'a>(object: &'a str, rule: &Rule) -> Option<Fields<'a>> {
-    read(object, |name| rule.addresses(name)).map(|(_, fields)| fields)
 }
 
 /// The token in `{"type":"token","token":"…"}`, empty if it is no text; `None` for any other frame.
@@ -107,6 +105,26 @@ pub(crate) fn token_in(text: &str) -> Option<String> {
         (Value::Text(kind), Value::Text(token)) if kind == "token" => Some(token.trim().to_owned()),
         (Value::Text(kind), _) if kind == "token" => Some(String::new()),
         _ => None,
+    }
+}
+
+/// What an object, or each object of an array, registers; `None` for anything else.
+pub(super) fn filters<'a>(json: &'a str, rule: &Rule) -> Option<Vec<Fields<'a>>> {
+    let json: &RawValue = serde_json::from_str(json).ok()?;
+    filters_in(&Value::of(json.get()), rule)
+}
+
+fn filters_in<'a>(registration: &Value<'a>, rule: &Rule) -> Option<Vec<Fields<'a>>> {
+    let read = |value: Value<'a>| match value {
+        Value::Object(object) => Some(read(object, |name| rule.addresses(name))?.1),
+        _ => None,
+    };
+    match registration {
+        Value::Array(array) => {
+            let filters: Option<Vec<_>> = fields::elements(array).map(read).collect();
+            filters.filter(|filters| !filters.is_empty())
+        }
+        other => Some(vec![read(other.clone())?]),
     }
 }
 

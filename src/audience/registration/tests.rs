@@ -1,3 +1,5 @@
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::*;
 
 fn closed(fields: &[&str]) -> Rule {
@@ -356,10 +358,10 @@ fn a_frame_that_says_that_it_registers_is_read_in_both_rules() {
     let explicit = r#"{"type":"register","registration":{"school_id":7,"note":1}}"#;
     assert_eq!(frame_with(explicit, &rule), ok(r#"{"school_id":"7"}"#));
     assert_eq!(frame(explicit), ok(r#"{"note":"1","school_id":"7"}"#));
-    for wrong in ["null", "[]", "[{}]", r#""school_id""#, "1"] {
+    for wrong in ["null", "[]", "[{},1]", "[[{}]]", r#""school_id""#, "1"] {
         let wrong = format!(r#"{{"type":"register","registration":{wrong}}}"#);
         for rule in [&rule, &Rule::Open] {
-            let sentence = refused("the registration is no object");
+            let sentence = refused("the registration is no object, and no list of objects");
             assert_eq!(frame_with(&wrong, rule), sentence, "{wrong}");
         }
     }
@@ -371,6 +373,89 @@ fn a_frame_that_says_that_it_registers_is_read_in_both_rules() {
     assert_eq!(
         frame(r#"{"type":"register","school_id":2}"#),
         ok(r#"{"school_id":"2","type":"register"}"#)
+    );
+}
+
+#[test]
+fn a_list_registers_what_any_of_its_objects_registers() {
+    let list = |list: &str| format!(r#"{{"type":"register","registration":{list}}}"#);
+    for (said, registered) in [
+        // In one order, each once.
+        (
+            r#"[{"user":7},{"class":["1","2"]},{"user":"7"}]"#,
+            r#"[{"class":["1","2"]},{"user":"7"}]"#,
+        ),
+        (
+            r#"[{"a":1},{"a":1,"b":2}]"#,
+            r#"[{"a":"1","b":"2"},{"a":"1"}]"#,
+        ),
+        // One is no list; one that hears everything leaves nothing to the others.
+        (r#"[{"a":1}]"#, r#"{"a":"1"}"#),
+        (r#"[{"a":1},{}]"#, "{}"),
+        (r#"[{"a":null},{"b":1}]"#, r#"[{"a":[]},{"b":"1"}]"#),
+    ] {
+        assert_eq!(frame(&list(said)), ok(registered), "{said}");
+        let escaped = utf8_percent_encode(said, NON_ALPHANUMERIC);
+        let url = query(&format!("since=x&registration={escaped}"));
+        assert_eq!(url, ok(registered), "{said}");
+        // What is told can be registered again.
+        assert_eq!(frame(&list(registered)), ok(registered), "{said}");
+    }
+    // Under a closed rule, who registers nothing hears nothing that the others do not hear.
+    let rule = closed(&["a"]);
+    for (said, registered) in [
+        (r#"[{"a":1},{"b":1},{}]"#, r#"{"a":"1"}"#),
+        (r#"[{"b":1},{}]"#, "{}"),
+    ] {
+        assert_eq!(frame_with(&list(said), &rule), ok(registered), "{said}");
+    }
+}
+
+#[test]
+fn a_list_is_bounded() {
+    let list = |count: usize, object: &dyn Fn(usize) -> String| {
+        let objects: Vec<_> = (0..count).map(object).collect();
+        let list = objects.join(",");
+        frame(&format!(r#"{{"type":"register","registration":[{list}]}}"#))
+    };
+    let one = |value: usize| format!(r#"{{"a":{value}}}"#);
+    assert!(list(16, &one).is_ok());
+    assert_eq!(
+        list(17, &one),
+        refused("a list of 17 registrations, at most 16 are allowed")
+    );
+    let fields = |first: usize| {
+        let fields = (0..13).map(|field| format!(r#""{first}.{field}":null"#));
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+    };
+    assert!(list(4, &fields).is_ok());
+    assert_eq!(
+        list(5, &fields),
+        refused("a registration of 65 fields, at most 64 are allowed")
+    );
+    let values = |first: usize| format!(r#"{{"a":[{first},1,2,3,4,5,6,7,8,9,10,11,12]}}"#);
+    assert!(list(1, &values).is_ok());
+    let thirteen = |first: usize| values(first + 20);
+    assert_eq!(
+        list(5, &thirteen),
+        refused("a registration of 65 values, at most 64 are allowed")
+    );
+}
+
+#[test]
+fn a_url_has_fields_or_a_list() {
+    assert_eq!(
+        query("a=1&registration=%5B%7B%7D%5D"),
+        refused("the query has fields, and a registration in JSON: one or the other")
+    );
+    assert_eq!(
+        query("registration=%5B1"),
+        refused("the registration is no object, and no list of objects")
+    );
+    // A field of this name is one like any other.
+    assert_eq!(
+        query("registration=5&a=1"),
+        ok(r#"{"a":"1","registration":"5"}"#)
     );
 }
 

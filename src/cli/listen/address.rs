@@ -12,6 +12,8 @@ pub(super) struct Address {
     registration: Vec<String>,
     /// The id after which to begin, still escaped.
     pub(super) since: Option<String>,
+    /// How many of the newest messages to begin with.
+    pub(super) last: Option<u64>,
 }
 
 /// Takes a URL apart.
@@ -38,11 +40,16 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
         path: path.to_owned(),
         registration: Vec::new(),
         since: None,
+        last: None,
     };
     for parameter in query.split('&').filter(|text| !text.is_empty()) {
         match parameter.split_once('=') {
             // The first, as the server takes it.
             Some(("since", id)) => address.since = address.since.or(Some(id.to_owned())),
+            Some(("last", count)) => {
+                let count = count.parse().map_err(|_| "last= is no number".to_owned())?;
+                address.last = Some(count);
+            }
             _ => address.registration.push(parameter.to_owned()),
         }
     }
@@ -87,11 +94,13 @@ impl Address {
     /// The next connection is to begin after the message with this id.
     pub(super) fn go_on_after(&mut self, id: &str) {
         self.since = Some(escaped(id));
+        self.last = None;
     }
 
     pub(super) fn url(&self) -> String {
         let mut parameters = self.registration.clone();
         parameters.extend(self.since.as_ref().map(|id| format!("since={id}")));
+        parameters.extend(self.last.map(|count| format!("last={count}")));
         let mark = if parameters.is_empty() { "" } else { "?" };
         let query = parameters.join("&");
         format!("ws://{}{}{mark}{query}", self.place, self.path)
@@ -116,7 +125,14 @@ mod tests {
         ] {
             assert_eq!(parse(given).unwrap().url(), url);
         }
-        for wrong in ["", "/", "ftp://h:1/", "ws://", "ws://a b/"] {
+        for wrong in [
+            "",
+            "/",
+            "ftp://h:1/",
+            "ws://",
+            "ws://a b/",
+            "ws://h:1/?last=x",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert!(parse("wss://h:1/").unwrap_err().contains("no TLS"));
@@ -131,9 +147,9 @@ mod tests {
 
     #[test]
     fn the_next_connection_begins_after_what_was_heard() {
-        let mut address = parse("ws://h:1/?since=a-1&a=1").unwrap();
+        let mut address = parse("ws://h:1/?since=a-1&a=1&last=7").unwrap();
         address.register(["b=2".to_owned()].into_iter());
-        assert_eq!(address.url(), "ws://h:1/?a=1&b=2&since=a-1");
+        assert_eq!(address.url(), "ws://h:1/?a=1&b=2&since=a-1&last=7");
         address.go_on_after("a-9");
         assert_eq!(address.url(), "ws://h:1/?a=1&b=2&since=a-9");
     }

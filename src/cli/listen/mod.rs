@@ -31,6 +31,8 @@ Examples:
       until the first message comes
   udpush listen --ids --since k3f9x0ab-42
       id, tab, document: what came after this id, then what is new
+  udpush listen --last 10
+      the newest ten that are meant for it, then what is new
 
 Each document is one line, as it came; line breaks between its values become spaces. It connects
 again when the link is lost, goes on where it was, and says so on standard error.
@@ -57,8 +59,12 @@ pub(super) struct Listen {
     token_file: Option<PathBuf>,
 
     /// Begin after the message with this id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "last")]
     since: Option<String>,
+
+    /// Begin with so many of the newest messages
+    #[arg(long, value_name = "COUNT")]
+    last: Option<u64>,
 
     /// End after so many documents
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
@@ -84,6 +90,7 @@ impl Listen {
         if let Some(id) = &self.since {
             self.url.go_on_after(id);
         }
+        self.url.last = self.last.or(self.url.last);
         let wait = self.wait;
         let mut session = Session {
             left: self.count,

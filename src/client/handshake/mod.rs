@@ -4,6 +4,7 @@
 //! The client's own thread runs it. tungstenite judges the headers and makes the answer; it would
 //! leave a bad request without one, and a read timeout is not a deadline.
 
+mod asked;
 mod proxy_header;
 mod receive;
 mod refusal;
@@ -32,6 +33,7 @@ use crate::logging::{Kind, logged};
 use crate::mailbox::Mailbox;
 use crate::mailbox::encoding::{Encoding, SUBPROTOCOL};
 use crate::web::{self, Site};
+use asked::Asked;
 use receive::{DEADLINE, Incoming};
 use refusal::excerpt;
 pub(crate) use refusal::{Caller, Failure};
@@ -176,9 +178,10 @@ fn admit(
         true => stream::last_id(head, query),
         false => (None, query.into()),
     };
-    let asked = Registration::from_query(&query, rule);
-    let admitted = match asked.and_then(|asked| pass.admit(asked)) {
-        Ok(admitted) => admitted,
+    let read = Registration::from_query(&query, rule).and_then(|asked| pass.admit(asked));
+    let read = read.map_err(|error| error.to_string());
+    let (admitted, asked) = match read.and_then(|admitted| Ok((admitted, Asked::read(&query)?))) {
+        Ok(both) => both,
         Err(error) => {
             let why = format!("the URL's query: {error}");
             // A page cannot read the answer to a handshake that failed.
@@ -190,11 +193,13 @@ fn admit(
             return Err(Failure::closed(answer, "close 1008", &why));
         }
     };
-    let since = last_id.or_else(|| since(&query));
+    let has_ids = encoding != Encoding::Plain;
     let wish = Wish {
         encoding,
         admitted,
-        since: since.filter(|_| encoding != Encoding::Plain),
+        since: last_id.or(asked.since).filter(|_| has_ids),
+        last: asked.last,
+        watches: has_ids && asked.online,
     };
     Ok((pass, wish, answer))
 }
@@ -274,18 +279,6 @@ fn no_upgrade(error: &tungstenite::Error) -> Answer {
         }
         error => bad_request(&format!("Not a WebSocket handshake: {error}.")),
     }
-}
-
-/// The last id that the client knows, as it says; ids need no escapes, so that whatever has any
-/// is none.
-fn since(query: &str) -> Option<String> {
-    let parameters = query.split('&');
-    let mut since = parameters.filter_map(|parameter| match parameter.split_once('=') {
-        Some(("since", id)) => Some(id),
-        None if parameter == "since" => Some(""),
-        _ => None,
-    });
-    since.next().map(str::to_owned)
 }
 
 fn bad_request(why: &str) -> Answer {

@@ -142,7 +142,10 @@ impl Membership {
             }
         };
         let heartbeat = self.hub.settings.heartbeat;
-        let hello = Hello::new(self.client, id, None, heartbeat, &told).until(admitted.until);
+        let hello = Hello {
+            route: self.hub.rule().names(),
+            ..Hello::new(self.client, id, None, heartbeat, &told).until(admitted.until)
+        };
         self.encoding.post_hello(&self.mailbox, &hello);
         drop(state);
         // What it was before is given up only here, and so is a double of what others share.
@@ -214,6 +217,8 @@ impl Membership {
         state.routes.leave(self.client);
         if !std::mem::replace(&mut self.has_left, true) {
             state.online.subtract(self.encoding);
+            state.watchers.remove(self.client);
+            state.watchers.note();
         }
         state.online()
     }

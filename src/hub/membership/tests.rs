@@ -46,6 +46,8 @@ fn join(hub: &Arc<Hub>, query: &str, since: Option<String>) -> Result<Membership
         encoding: Encoding::V1,
         admitted: admitted(Registration::from_query(query, &Rule::Open).unwrap()),
         since,
+        last: 0,
+        watches: false,
     };
     hub.join(&mailbox(), wish, Vec::new())
 }

@@ -5,8 +5,9 @@
 //! reaches, not by who is connected:
 //!
 //! - Clients with equal registrations are a group: one list of members.
-//! - Groups that registered the same fields, whatever the values, are a set: for each field a
-//!   table from value to groups, and one list of all their members.
+//! - Filters with the same fields, whatever the values, are a set: for each field a table from value
+//!   to the groups that have such a filter, and one list of the members of all those groups that
+//!   have no other filter. Groups that have are found by each, and told once.
 //! - A message with none of the fields that anybody registered goes to the one list of everyone;
 //!   within a set whose fields it does not have, to the set's list. Otherwise the set's shortest
 //!   table entry gives the candidates, and the message's other fields are checked one by one.
@@ -24,18 +25,19 @@ mod set;
 mod tests;
 mod trim;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::sync::Arc;
 
 use crate::audience::addressed::{Addressed, Values};
-use crate::audience::registration::Registration;
+use crate::audience::registration::{Filter, Registration};
 use crate::audience::rule::Rule;
+use crate::message::fields::{self, Value};
 use crate::message::id::ClientId;
 pub(crate) use audience::Audience;
 use audience::Roster;
-use set::{Found, GroupIndex, Set};
-use trim::trim_map;
+use set::{FilterIndex, Found, GroupIndex, Set};
+use trim::{trim_list, trim_map};
 
 /// The index; see the module. `M` is what the hub keeps for a client: cheap to clone, as each is in
 /// three lists.
@@ -81,10 +83,23 @@ struct Seat {
 #[derive(Debug)]
 struct Group<M> {
     registration: Registration,
+    /// For the first of its filters, usually the only one.
+    first: Entered,
+    /// For the others.
+    others: Vec<Entered>,
+    roster: Roster<M>,
+}
+
+/// A group's filter, in the tables of its set.
+#[derive(Debug, Default)]
+struct Entered {
     fields: FieldSet,
+    /// The number of its first value among those of the group.
+    slot: usize,
     /// Where its values are in the tables of its set; see [`Set::enter`].
     places: Box<[u32]>,
-    roster: Roster<M>,
+    /// Its place among the set's unions, if the group has several filters.
+    in_unions: usize,
 }
 
 impl<M: Clone> Routes<M> {
@@ -178,16 +193,16 @@ impl<M: Clone> Routes<M> {
             Some(group) => *group,
             None => self.open_group(registration.clone()),
         };
-        let Group {
-            registration,
-            fields,
-            roster,
-            ..
-        } = &mut self.groups[group];
-        let shared = registration.clone();
-        let in_group = roster.add(client, member.clone());
-        let set = Self::set(&mut self.sets, fields);
-        let in_set = set.roster.add(client, member);
+        let group_of = &mut self.groups[group];
+        let shared = group_of.registration.clone();
+        let in_group = group_of.roster.add(client, member.clone());
+        let in_set = match group_of.is_union() {
+            true => 0,
+            false => {
+                let set = Self::set(&mut self.sets, &group_of.first.fields);
+                set.roster.add(client, member)
+            }
+        };
         let seat = Seat {
             group,
             in_everyone,
@@ -206,7 +221,8 @@ impl<M: Clone> Routes<M> {
         {
             moved.in_group = seat.in_group;
         }
-        if let Some(set) = self.sets.get_mut(&group.fields)
+        if !group.is_union()
+            && let Some(set) = self.sets.get_mut(&group.first.fields)
             && let Some(moved) = set.roster.remove(seat.in_set)
             && let Some(moved) = self.clients.get_mut(&moved)
         {
@@ -218,26 +234,43 @@ impl<M: Clone> Routes<M> {
     }
 
     fn open_group(&mut self, registration: Registration) -> GroupIndex {
-        let fields = registration.fields();
-        let fields: FieldSet = fields.map(|field| self.take_interest(field.name)).collect();
         let group = self.vacant.pop().unwrap_or_else(|| {
             self.groups.push(Group::default());
             self.groups.len() - 1
         });
-        // All groups of a set share one list of fields.
-        let fields = match self.sets.get_key_value(&fields) {
-            Some((shared, _)) => Arc::clone(shared),
-            None => fields,
-        };
         self.group_of.insert(registration.clone(), group);
-        let set = Self::set(&mut self.sets, &fields);
-        self.groups[group] = Group {
-            registration,
-            fields,
-            places: Box::default(),
-            roster: Roster::default(),
-        };
-        self.groups[group].places = set.enter(group, &self.groups);
+        self.groups[group].registration = registration.clone();
+        let is_union = registration.only_filter().is_none();
+        let mut slot = 0;
+        for (index, filter) in registration.filters().enumerate() {
+            let fields = filter.fields();
+            let fields: FieldSet = fields.map(|field| self.take_interest(field.name)).collect();
+            // All filters of a set share one list of fields.
+            let fields = match self.sets.get_key_value(&fields) {
+                Some((shared, _)) => Arc::clone(shared),
+                None => fields,
+            };
+            let set = Self::set(&mut self.sets, &fields);
+            let places = set.enter(group, filter, slot, &self.groups);
+            let in_unions = set.unions.len();
+            if is_union {
+                set.unions.push(FilterIndex {
+                    group,
+                    filter: index,
+                });
+            }
+            let entered = Entered {
+                fields,
+                slot,
+                places,
+                in_unions,
+            };
+            slot += filter.value_count();
+            match index {
+                0 => self.groups[group].first = entered,
+                _ => self.groups[group].others.push(entered),
+            }
+        }
         group
     }
 
@@ -248,32 +281,52 @@ impl<M: Clone> Routes<M> {
     }
 
     fn close_group(&mut self, index: GroupIndex) {
-        let group = mem::take(&mut self.groups[index]);
-        self.group_of.remove(&group.registration);
+        let registration = self.groups[index].registration.clone();
+        self.group_of.remove(&registration);
         trim_map(&mut self.group_of);
-        if let Some(set) = self.sets.get_mut(&group.fields) {
-            if set.roster.members().is_empty() {
-                self.sets.remove(&group.fields);
-                trim_map(&mut self.sets);
-            } else {
-                let Group {
-                    registration,
-                    places,
-                    ..
-                } = &group;
-                set.withdraw(index, registration, places, |moved, place| {
-                    self.groups[moved.group()].places[moved.slot()] = place;
-                });
+        let is_union = self.groups[index].is_union();
+        // The others are where they were until it is their turn.
+        for (number, filter) in registration.filters().enumerate() {
+            let entered = mem::take(self.groups[index].entered_mut(number));
+            self.withdraw(index, filter, entered, is_union);
+            for field in filter.fields() {
+                self.lose_interest(field.name);
             }
         }
-        for field in group.registration.fields() {
-            self.lose_interest(field.name);
-        }
+        self.groups[index] = Group::default();
         self.vacant.push(index);
         if self.group_of.is_empty() {
             self.groups = Vec::new();
             self.vacant = Vec::new();
         }
+    }
+
+    /// Takes one filter of a group that closes out of its set.
+    fn withdraw(&mut self, group: GroupIndex, filter: &Filter, entered: Entered, is_union: bool) {
+        let Entered {
+            fields,
+            slot,
+            places,
+            in_unions,
+        } = entered;
+        let Some(set) = self.sets.get_mut(&fields) else {
+            return;
+        };
+        if is_union {
+            set.unions.swap_remove(in_unions);
+            trim_list(&mut set.unions);
+            if let Some(moved) = set.unions.get(in_unions) {
+                self.groups[moved.group].entered_mut(moved.filter).in_unions = in_unions;
+            }
+        }
+        if set.is_empty() {
+            self.sets.remove(&fields);
+            trim_map(&mut self.sets);
+            return;
+        }
+        set.withdraw(group, filter, slot, &places, |moved, place| {
+            self.groups[moved.group()].place(moved.slot(), place);
+        });
     }
 
     fn take_interest(&mut self, name: &str) -> FieldId {
@@ -343,41 +396,58 @@ impl<M: Clone> Routes<M> {
             return self.everyone();
         }
         let mut audience = Audience::default();
+        let mut unions = Vec::new();
         for (fields, set) in &self.sets {
             let all_registered = || addressed.keys().all(|field| fields.contains(&field));
             if matches!(self.rule, Rule::Open) || all_registered() {
                 let found = |roster: &Roster<M>| audience.push(roster);
-                self.search(fields, set, &addressed, found);
+                self.search(fields, set, &addressed, found, &mut unions);
             }
         }
+        self.told_once(unions, |roster| audience.push(roster));
         audience
     }
 
-    /// The clients that registered each of so many fields with one of the values that `wanted`, a
-    /// JSON object of texts and arrays of texts, has there; in no order.
-    pub(crate) fn registered(&self, wanted: &str, fields: usize) -> Vec<ClientId> {
-        let addressed = self.addressed(wanted);
+    /// The clients that have a filter with each field of `wanted`, with one of its values there; in
+    /// no order.
+    pub(crate) fn registered(&self, wanted: &Filter) -> Vec<ClientId> {
+        // Texts always have a JSON form.
+        let told = serde_json::to_string(wanted).unwrap_or_default();
+        let addressed = self.addressed(&told);
         let mut clients = Vec::new();
-        if addressed.keys().count() < fields {
+        if addressed.keys().count() < wanted.fields().len() {
             // Nobody registered one of them.
             return clients;
         }
+        let mut unions = Vec::new();
         for (fields, set) in &self.sets {
             if addressed.keys().all(|field| fields.contains(&field)) {
                 let found = |roster: &Roster<M>| clients.extend_from_slice(roster.clients());
-                self.search(fields, set, &addressed, found);
+                self.search(fields, set, &addressed, found, &mut unions);
             }
         }
+        self.told_once(unions, |roster| clients.extend_from_slice(roster.clients()));
         clients
     }
 
-    /// Finds the lists of those clients of one set that hear a message.
+    /// The lists of groups that may have been found by several of their filters.
+    fn told_once(&self, mut found: Vec<GroupIndex>, mut found_list: impl FnMut(&Roster<M>)) {
+        found.sort_unstable();
+        found.dedup();
+        for group in found {
+            found_list(&self.groups[group].roster);
+        }
+    }
+
+    /// Finds the lists of those clients of one set that hear a message, and the groups that hear it
+    /// by this filter among others.
     fn search(
         &self,
         fields: &[FieldId],
         set: &Set<M>,
         addressed: &Addressed<'_, FieldId>,
         mut found_list: impl FnMut(&Roster<M>),
+        found_unions: &mut Vec<GroupIndex>,
     ) {
         let mut shortest: Option<(usize, &Values<'_>, Found<'_>)> = None;
         for (position, field) in fields.iter().enumerate() {
@@ -393,11 +463,15 @@ impl<M: Clone> Routes<M> {
         }
         let Some((looked_up, values, found)) = shortest else {
             found_list(&set.roster);
+            found_unions.extend(set.unions.iter().map(|union| union.group));
             return;
         };
         set.candidates(looked_up, values, found, &self.groups, |candidate| {
-            let group = &self.groups[candidate];
-            let registered = group.registration.fields();
+            let group = &self.groups[candidate.group];
+            let Some(filter) = group.registration.filters().nth(candidate.filter) else {
+                return;
+            };
+            let registered = filter.fields();
             let mut others = fields.iter().zip(registered).enumerate();
             let hears = others.all(|(position, (field, registered))| {
                 position == looked_up
@@ -405,10 +479,28 @@ impl<M: Clone> Routes<M> {
                         .get(*field)
                         .is_none_or(|values| values.meet(registered))
             });
-            if hears {
-                found_list(&group.roster);
+            match hears {
+                true if group.is_union() => found_unions.push(candidate.group),
+                true => found_list(&group.roster),
+                false => {}
             }
         });
+    }
+
+    /// What a document says in the fields that address it, as it is spelt: `name=value`, a comma and a
+    /// space in between, and the last of each name. Nothing where everyone hears it.
+    pub(crate) fn addressing(&self, document: &str) -> String {
+        let mut said = BTreeMap::new();
+        let key = |name: &str| self.fields.contains_key(name).then(|| name.to_owned());
+        // What is no object has no fields.
+        let _ = fields::read(document, key, |name, value| {
+            said.insert(name, value);
+        });
+        let told = said.iter().filter_map(|(name, value)| match value {
+            Value::Null if self.rule == Rule::Open => None,
+            value => Some(format!("{name}={value}")),
+        });
+        told.collect::<Vec<_>>().join(", ")
     }
 
     fn addressed<'a>(&self, document: &'a str) -> Addressed<'a, FieldId> {
@@ -422,12 +514,38 @@ impl<M: Clone> Routes<M> {
     }
 }
 
+impl<M> Group<M> {
+    /// Whether it has several filters.
+    fn is_union(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    fn entered_mut(&mut self, filter: usize) -> &mut Entered {
+        match filter {
+            0 => &mut self.first,
+            other => &mut self.others[other - 1],
+        }
+    }
+
+    /// Which of its filters has this value, counted through all of them.
+    fn filter_of(&self, slot: usize) -> usize {
+        self.others.partition_point(|entered| entered.slot <= slot)
+    }
+
+    /// A value's new place in its list.
+    fn place(&mut self, slot: usize, place: u32) {
+        let filter = self.filter_of(slot);
+        let entered = self.entered_mut(filter);
+        entered.places[slot - entered.slot] = place;
+    }
+}
+
 impl<M> Default for Group<M> {
     fn default() -> Self {
         Group {
             registration: Registration::default(),
-            fields: FieldSet::default(),
-            places: Box::default(),
+            first: Entered::default(),
+            others: Vec::new(),
             roster: Roster::default(),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::*;
@@ -107,12 +108,34 @@ impl Random {
         match self.below(20) {
             0 => "not JSON".to_owned(),
             1 => "{}".to_owned(),
+            2..=8 => {
+                let registration = self.list();
+                format!(r#"{{"type":"register","registration":{registration}}}"#)
+            }
             _ => self.document(),
         }
     }
 
+    /// Objects of which any is meant; seldom something else.
+    fn list(&mut self) -> String {
+        let objects: Vec<_> = (0..self.below(5))
+            .map(|_| match self.below(40) {
+                0 => self.value(),
+                _ => self.object(),
+            })
+            .collect();
+        format!("[{}]", objects.join(","))
+    }
+
     /// A query, and the object that means the same.
     fn query(&mut self) -> (String, Value) {
+        if self.one_in(4) {
+            let list = self.list();
+            if let Some(registered) = registers_any(&serde_json::from_str(&list).unwrap(), false) {
+                let escaped = utf8_percent_encode(&list, NON_ALPHANUMERIC);
+                return (format!("registration={escaped}"), registered);
+            }
+        }
         let mut object: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let parameters: Vec<String> = (0..self.below(5))
             .map(|_| {
@@ -162,8 +185,30 @@ fn is_registrable(value: &Value) -> bool {
             .is_some_and(|elements| elements.iter().all(scalar))
 }
 
+/// What a list of objects registers.
+fn registers_any(list: &Value, is_closed: bool) -> Option<Value> {
+    let is_known = |name: &str| !is_closed || ROUTES.contains(&name);
+    let mut objects = vec![];
+    for object in list.as_array()? {
+        let mut fields = object.as_object()?.clone();
+        fields.retain(|name, _| is_known(name));
+        objects.push(
+            Some(fields)
+                .filter(|fields| fields.values().all(is_registrable))?
+                .into(),
+        );
+    }
+    Some(Value::Array(objects)).filter(|list| *list != Value::Array(vec![]))
+}
+
 /// What a frame registers: `None` if nothing, be it that it says nothing or that it is refused.
 fn registers(frame: &Value, is_closed: bool) -> Option<Value> {
+    if frame["type"] == "register" && !frame["registration"].is_null() {
+        return registers_any(&frame["registration"], is_closed);
+    }
+    if frame.is_array() {
+        return None;
+    }
     let mut fields = frame.as_object()?.clone();
     if is_closed && !fields.is_empty() {
         fields.retain(|name, _| ROUTES.contains(&name.as_str()));
@@ -179,6 +224,11 @@ fn registers(frame: &Value, is_closed: bool) -> Option<Value> {
 
 /// The rule.
 fn hears(registered: &Value, message: &Value, is_closed: bool) -> bool {
+    if let Some(any) = registered.as_array() {
+        return any
+            .iter()
+            .any(|registered| hears(registered, message, is_closed));
+    }
     let shares_a_value = |field: &str| {
         let wanted = texts(&registered[field]);
         texts(&message[field])
@@ -207,33 +257,57 @@ impl Routes<u64> {
     fn assert_consistent(&self) {
         for (client, seat) in &self.clients {
             let group = &self.groups[seat.group];
-            let set = &self.sets[&group.fields];
-            for (roster, place) in [
+            let mut places = vec![
                 (&self.everyone, seat.in_everyone),
-                (&set.roster, seat.in_set),
                 (&group.roster, seat.in_group),
-            ] {
+            ];
+            if !group.is_union() {
+                places.push((&self.sets[&group.first.fields].roster, seat.in_set));
+            }
+            for (roster, place) in places {
                 assert_eq!(roster.iter().nth(place), Some((*client, &client.0)));
             }
-            set.assert_entered(seat.group, &self.groups);
+            let mut slot = 0;
+            let entered = std::iter::once(&group.first).chain(&group.others);
+            for (index, (filter, entered)) in group.registration.filters().zip(entered).enumerate()
+            {
+                let set = &self.sets[&entered.fields];
+                assert_eq!(entered.slot, slot);
+                set.assert_entered(seat.group, filter, slot, &entered.places, &self.groups);
+                if group.is_union() {
+                    let union = FilterIndex {
+                        group: seat.group,
+                        filter: index,
+                    };
+                    assert_eq!(set.unions[entered.in_unions], union);
+                }
+                slot += filter.value_count();
+            }
         }
         let clients = self.clients.len();
         assert_eq!(self.everyone.members().len(), clients);
         let in_groups = self.groups.iter().map(|group| group.roster.members().len());
         assert_eq!(in_groups.sum::<usize>(), clients);
         let in_sets = self.sets.values().map(|set| set.roster.members().len());
-        assert_eq!(in_sets.sum::<usize>(), clients);
+        let plain = |group: &&Group<u64>| !group.is_union();
+        let in_plain_groups = self
+            .groups
+            .iter()
+            .filter(plain)
+            .map(|group| group.roster.members().len());
+        assert_eq!(in_sets.sum::<usize>(), in_plain_groups.sum::<usize>());
+        let unions = self.groups.iter().filter(|group| group.is_union());
+        let filters = unions.map(|group| group.registration.filters().count());
+        let in_sets = self.sets.values().map(|set| set.unions.len());
+        assert_eq!(in_sets.sum::<usize>(), filters.sum::<usize>());
 
         let living = |group: &&Group<u64>| !group.roster.members().is_empty();
         let groups: Vec<_> = self.groups.iter().filter(living).collect();
         assert_eq!(self.group_of.len(), groups.len());
         assert_eq!(self.groups.len(), groups.len() + self.vacant.len());
-        assert!(
-            self.sets
-                .values()
-                .all(|set| !set.roster.members().is_empty())
-        );
-        let fields = groups.iter().map(|group| group.registration.fields().len());
+        assert!(self.sets.values().all(|set| !set.is_empty()));
+        let filters = groups.iter().flat_map(|group| group.registration.filters());
+        let fields = filters.map(|filter| filter.fields().len());
         let pinned = match &self.rule {
             Rule::Open => 0,
             Rule::Closed(names) => names.len(),
@@ -241,7 +315,10 @@ impl Routes<u64> {
         let users = self.fields.values().map(|interest| interest.users);
         assert_eq!(users.sum::<usize>(), fields.sum::<usize>() + pinned);
         assert!(self.fields.values().all(|interest| interest.users > 0));
-        let places = groups.iter().map(|group| group.places.len());
+        let entered = groups
+            .iter()
+            .flat_map(|group| std::iter::once(&group.first).chain(&group.others));
+        let places = entered.map(|entered| entered.places.len());
         let postings = self.sets.values().map(|set| set.postings());
         assert_eq!(postings.sum::<usize>(), places.sum::<usize>());
     }
@@ -304,8 +381,11 @@ fn run_world(seed: u64) -> usize {
                 break;
             }
             routes.join(ClientId(client), &registration, client);
-            let object =
-                registers(&object, is_closed).unwrap_or_else(|| Value::Object(Default::default()));
+            let object = match object.is_array() {
+                true => registers_any(&object, is_closed),
+                false => registers(&object, is_closed),
+            };
+            let object = object.unwrap_or_else(|| Value::Object(Default::default()));
             known.insert(client, object);
         }
 
@@ -355,8 +435,12 @@ fn run_world(seed: u64) -> usize {
             let clients = known.keys().zip(&registrations);
             let expected = clients.filter(|(_, registration)| has(registration));
             let expected: Vec<_> = expected.map(|(client, _)| ClientId(*client)).collect();
-            let mut found = routes.registered(wanted.to_json().get(), wanted.fields().len());
+            let filters = wanted.filters();
+            let mut found: Vec<_> = filters
+                .flat_map(|filter| routes.registered(filter))
+                .collect();
             found.sort_unstable();
+            found.dedup();
             assert_eq!(found, expected, "{wanted} of {known:?}");
         }
 

@@ -1,4 +1,4 @@
-//! The groups that registered the same fields: per field a table from value to groups.
+//! The filters with the same fields: per field a table from value to filters, by their groups.
 //!
 //! A table holds no texts, only their hashes, which came with the registrations: what it compares
 //! is the registration of a group in the list. So entering and withdrawing a value costs two looks
@@ -12,7 +12,7 @@ use super::audience::Roster;
 use super::postings::{Posting, Postings};
 use super::trim::trim_table;
 use crate::audience::addressed::Values;
-use crate::audience::registration::{self, Registration};
+use crate::audience::registration::{self, Filter};
 
 /// A place in the list of all groups.
 pub(super) type GroupIndex = usize;
@@ -24,8 +24,18 @@ pub(super) type GroupIndex = usize;
 pub(super) struct Set<M> {
     /// One for each field.
     tables: Box<[HashTable<List>]>,
-    /// All clients of all its groups.
+    /// All clients of those of its groups that have no other filter.
     pub(super) roster: Roster<M>,
+    /// The filters of those that have more, which may be here several times.
+    pub(super) unions: Vec<FilterIndex>,
+}
+
+/// One of a group's filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FilterIndex {
+    pub(super) group: GroupIndex,
+    /// Counted through the group's.
+    pub(super) filter: usize,
 }
 
 /// The groups that registered one value, at least one.
@@ -76,17 +86,29 @@ impl<M> Set<M> {
         Set {
             tables: (0..fields).map(|_| HashTable::new()).collect(),
             roster: Roster::default(),
+            unions: Vec::new(),
         }
     }
 
-    /// Enters a group of the list into the tables, and returns where: for each of its values,
-    /// counted through all fields, the place in that value's list.
-    pub(super) fn enter(&mut self, group: GroupIndex, groups: &[Group<M>]) -> Box<[u32]> {
-        let registration = &groups[group].registration;
-        let mut places = Vec::with_capacity(registration.value_count());
-        for (table, field) in self.tables.iter_mut().zip(registration.fields()) {
+    /// Whether it has no groups any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.roster.members().is_empty() && self.unions.is_empty()
+    }
+
+    /// Enters a filter of a group of the list into the tables, and returns where: for each of its
+    /// values, counted through all fields, the place in that value's list. `first` is the number of
+    /// the first of them among the values of the group.
+    pub(super) fn enter(
+        &mut self,
+        group: GroupIndex,
+        filter: &Filter,
+        first: usize,
+        groups: &[Group<M>],
+    ) -> Box<[u32]> {
+        let mut places = Vec::with_capacity(filter.value_count());
+        for (table, field) in self.tables.iter_mut().zip(filter.fields()) {
             for (value, hash) in field.values().zip(field.hashes()) {
-                let posting = Posting::new(group, places.len());
+                let posting = Posting::new(group, first + places.len());
                 let is_of = |list: &List| list.is_of(hash, value, groups);
                 let place = match table.entry(hash, is_of, |list| list.hash) {
                     Entry::Occupied(mut list) => list.get_mut().postings.push(posting),
@@ -104,19 +126,20 @@ impl<M> Set<M> {
         places.into()
     }
 
-    /// Takes a group out of the tables. In each list the last posting takes its place; `moved` is
-    /// told of those and their new places.
+    /// Takes a filter of a group out of the tables. In each list the last posting takes its place;
+    /// `moved` is told of those and their new places.
     pub(super) fn withdraw(
         &mut self,
         group: GroupIndex,
-        registration: &Registration,
+        filter: &Filter,
+        first: usize,
         places: &[u32],
         mut moved: impl FnMut(Posting, u32),
     ) {
         let mut places = places.iter().enumerate();
-        for (table, field) in self.tables.iter_mut().zip(registration.fields()) {
-            for (hash, (slot, place)) in field.hashes().zip(&mut places) {
-                let posting = Posting::new(group, slot);
+        for (table, field) in self.tables.iter_mut().zip(filter.fields()) {
+            for (hash, (number, place)) in field.hashes().zip(&mut places) {
+                let posting = Posting::new(group, first + number);
                 let has_it = |list: &List| {
                     list.hash == hash
                         && list.postings.as_slice().get(*place as usize) == Some(&posting)
@@ -147,31 +170,34 @@ impl<M> Set<M> {
         Found::Lists(count)
     }
 
-    /// The groups that registered any of these values, each once. `found` is what [`Set::find`]
-    /// said.
+    /// The filters that have any of these values, each once. `found` is what [`Set::find`] said.
     pub(super) fn candidates(
         &self,
         field: usize,
         values: &Values<'_>,
         found: Found<'_>,
         groups: &[Group<M>],
-        mut candidate: impl FnMut(GroupIndex),
+        mut candidate: impl FnMut(FilterIndex),
     ) {
+        let filter_of = |posting: &Posting| FilterIndex {
+            group: posting.group(),
+            filter: groups[posting.group()].filter_of(posting.slot()),
+        };
         let count = match found {
             Found::List(list) => {
-                list.iter().for_each(|posting| candidate(posting.group()));
+                list.iter().map(filter_of).for_each(candidate);
                 return;
             }
             Found::Lists(count) => count,
         };
-        // A group that registered several of the values is in several of the lists.
+        // A filter that has several of the values is in several of the lists.
         let mut candidates = Vec::with_capacity(count);
         self.lists(field, values, groups, |list| {
-            candidates.extend(list.iter().map(|posting| posting.group()));
+            candidates.extend(list.iter().map(filter_of));
         });
         candidates.sort_unstable();
         candidates.dedup();
-        candidates.into_iter().for_each(candidate);
+        candidates.into_iter().for_each(&mut candidate);
     }
 
     /// Finds the lists of several values.
@@ -209,7 +235,7 @@ impl<M> Set<M> {
         let lists = self.tables.iter().flatten();
         let tables = self.tables.iter().map(HashTable::capacity);
         let lists = lists.map(|list| list.postings.capacity());
-        tables.chain(lists).sum::<usize>() + self.roster.capacity()
+        tables.chain(lists).sum::<usize>() + self.roster.capacity() + self.unions.capacity()
     }
 
     /// Postings in all its lists; none of them may be empty.
@@ -221,22 +247,24 @@ impl<M> Set<M> {
             .sum()
     }
 
-    /// Whether a group is where its places say.
-    pub(super) fn assert_entered(&self, group: GroupIndex, groups: &[Group<M>]) {
-        let Group {
-            registration,
-            places,
-            ..
-        } = &groups[group];
-        let mut slot = 0;
-        for (table, field) in self.tables.iter().zip(registration.fields()) {
+    /// Whether a group's filter is where its places say.
+    pub(super) fn assert_entered(
+        &self,
+        group: GroupIndex,
+        filter: &Filter,
+        first: usize,
+        places: &[u32],
+        groups: &[Group<M>],
+    ) {
+        let mut number = 0;
+        for (table, field) in self.tables.iter().zip(filter.fields()) {
             for (value, hash) in field.values().zip(field.hashes()) {
                 let list = table.find(hash, |list| list.is_of(hash, value, groups));
-                let posting = list.unwrap().postings.as_slice()[places[slot] as usize];
-                assert_eq!(posting, Posting::new(group, slot));
-                slot += 1;
+                let posting = list.unwrap().postings.as_slice()[places[number] as usize];
+                assert_eq!(posting, Posting::new(group, first + number));
+                number += 1;
             }
         }
-        assert_eq!(slot, places.len());
+        assert_eq!(number, places.len());
     }
 }

@@ -113,6 +113,8 @@ fn workers_that_hang_are_a_reason_why_the_canary_does_not_come_back() {
         encoding: Encoding::Plain,
         admitted: Pass::default().admit(Registration::default()).unwrap(),
         since: None,
+        last: 0,
+        watches: false,
     };
     let join = |_| intake.hub.join(&mailbox, wish.clone(), Vec::new()).unwrap();
     let _members: Vec<_> = (0..=DIRECT).map(join).collect();

@@ -1,13 +1,16 @@
-//! How a registration is kept: in three pieces of memory, however many values it has, and with a
-//! hash of each. It comes and goes quickly, a thousand times a second where visitors will have it.
+//! Fields with values, as a client registers them. They are kept in three pieces of memory, however
+//! many values there are, and with a hash of each: they come and go quickly, a thousand times a second
+//! where visitors will have it.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// Sorted fields with sorted values.
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// Sorted fields with sorted values: what a message has to meet, in each of them that it has.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Compact {
+pub(crate) struct Filter {
     /// All names and values, one after another.
     text: String,
     fields: Vec<Names>,
@@ -27,7 +30,7 @@ struct Value {
     text: Range<u16>,
 }
 
-/// One field of a [`Registration`](super::Registration).
+/// One field of a [`Filter`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Field<'a> {
     /// Its name.
@@ -41,12 +44,17 @@ pub(crate) fn hash(value: &str) -> u64 {
     KEYS.hash_one(value)
 }
 
+/// The same of anything else.
+pub(super) fn hash_of(value: &impl Hash) -> u64 {
+    KEYS.hash_one(value)
+}
+
 static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-impl Compact {
+impl Filter {
     /// With room for so many fields, values and bytes of their names and texts.
     pub(super) fn with_capacity(fields: usize, values: usize, text: usize) -> Self {
-        Compact {
+        Filter {
             text: String::with_capacity(text),
             fields: Vec::with_capacity(fields),
             values: Vec::with_capacity(values),
@@ -73,17 +81,22 @@ impl Compact {
         start..self.text.len() as u16
     }
 
-    pub(super) fn hash(&self) -> u64 {
-        KEYS.hash_one(self)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.fields.len()
+    /// Whether it has no fields.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fields.is_empty()
     }
 
     /// How many values all fields have.
-    pub(super) fn value_count(&self) -> usize {
+    pub(crate) fn value_count(&self) -> usize {
         self.values.len()
+    }
+
+    /// Whether it has each field of the other one, with at least one of its values.
+    pub(crate) fn has_of_each(&self, wanted: &Filter) -> bool {
+        wanted.fields().all(|wanted| {
+            let field = self.field(wanted.name);
+            field.is_some_and(|field| wanted.values().any(|value| field.has(value)))
+        })
     }
 
     /// Bytes of all names and values.
@@ -91,25 +104,27 @@ impl Compact {
         self.text.len()
     }
 
-    pub(super) fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
-        self.fields.iter().map(|field| self.field(field))
+    /// The fields, sorted by name.
+    pub(crate) fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+        self.fields.iter().map(|field| self.field_of(field))
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<Field<'_>> {
+    /// The field of this name.
+    pub(crate) fn field(&self, name: &str) -> Option<Field<'_>> {
         let name_of = |field: &Names| slice(&self.text, &field.name);
         let place = self
             .fields
             .binary_search_by(|field| name_of(field).cmp(name));
-        place.ok().map(|place| self.field(&self.fields[place]))
+        place.ok().map(|place| self.field_of(&self.fields[place]))
     }
 
     /// One of the values, counted through all fields.
-    pub(super) fn value(&self, number: usize) -> Option<&str> {
+    pub(crate) fn value(&self, number: usize) -> Option<&str> {
         let value = self.values.get(number)?;
         Some(slice(&self.text, &value.text))
     }
 
-    fn field<'a>(&'a self, field: &Names) -> Field<'a> {
+    fn field_of<'a>(&'a self, field: &Names) -> Field<'a> {
         Field {
             name: slice(&self.text, &field.name),
             text: &self.text,
@@ -139,6 +154,22 @@ impl<'a> Field<'a> {
             .values
             .binary_search_by(|other| text_of(other).cmp(value));
         place.is_ok()
+    }
+}
+
+/// An object that is read as the same fields again: a single value is a string, none or several are
+/// an array of strings.
+impl Serialize for Filter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(self.fields.len()))?;
+        for field in self.fields() {
+            let values: Vec<&str> = field.values().collect();
+            match values[..] {
+                [value] => object.serialize_entry(field.name, value)?,
+                _ => object.serialize_entry(field.name, &values)?,
+            }
+        }
+        object.end()
     }
 }
 
