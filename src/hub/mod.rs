@@ -3,7 +3,7 @@
 //!
 //! One lock, never held across anything that may wait. Messages have one order, and because they
 //! are posted under the lock, every client sees that order. Publishers call [`Hub::publish`],
-//! clients' threads [`Hub::join`]; a client's [`Membership`] is its place in here.
+//! clients' threads [`Hub::join`]; a client's [`Membership`](membership::Membership) is its place in here.
 
 mod join;
 pub(crate) mod listing;
