@@ -111,6 +111,7 @@ mod hub;
 mod intake;
 mod logging;
 mod mailbox;
+pub mod manual;
 mod message;
 mod os;
 mod sequencer;

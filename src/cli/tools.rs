@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    clients, completions, disconnect, explain, history, listen, manual, send, status, token,
+    clients, completions, disconnect, explain, history, listen, man, manual, send, status, token,
 };
 
 /// Exit status when all went well, but nobody was meant.
@@ -23,7 +23,8 @@ pub(super) enum Tool {
     History(history::History),
     Token(token::Token),
     Completions(completions::Completions),
-    Man(manual::Man),
+    Man(man::Man),
+    Manual(manual::Manual),
 }
 
 impl Tool {
@@ -43,6 +44,7 @@ impl Tool {
             Tool::Token(token) => token.run(),
             Tool::Completions(completions) => completions.run(),
             Tool::Man(man) => man.run(),
+            Tool::Manual(manual) => manual.run(),
         };
         match outcome {
             Ok(Reached::Somebody) | Err(Stop::Unread) => Ok(ExitCode::SUCCESS),
