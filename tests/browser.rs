@@ -8,7 +8,7 @@ mod old;
 mod push_js;
 pub mod relay;
 mod tokens;
-mod webdriver;
+pub mod webdriver;
 
 use std::fs;
 use std::net::SocketAddr;
