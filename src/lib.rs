@@ -113,6 +113,7 @@ mod hub;
 mod intake;
 mod logging;
 mod mailbox;
+pub mod manual;
 mod message;
 mod os;
 mod sequencer;

@@ -9,7 +9,7 @@ mod push_js;
 mod refused;
 pub mod relay;
 mod tokens;
-mod webdriver;
+pub mod webdriver;
 
 use std::fs;
 use std::net::SocketAddr;

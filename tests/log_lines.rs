@@ -256,7 +256,7 @@ fn documents_are_there_for_jq() {
     for document in documents {
         server.push(document);
     }
-    // As the README has it.
+    // As the manual has it.
     let read = r"sed -n 's/^[^ ]* \[DEBUG\] document [^ ]*: //p' udpush.log | jq -c .";
     eventually("all documents", || {
         let mut jq = Command::new("sh");

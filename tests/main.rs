@@ -10,7 +10,7 @@
 mod bench;
 mod browser;
 mod cli_listen;
-mod cli_manual;
+mod cli_man;
 mod cli_tools;
 mod cli_trusted;
 mod closing;
@@ -26,6 +26,7 @@ mod life;
 mod limits;
 mod log_file;
 mod log_lines;
+mod manual;
 mod order;
 mod origins;
 mod overflow;

@@ -1,104 +1,82 @@
-//! `udpush man`: manual pages, from the same definitions as `--help`.
+//! `udpush manual`: the manual itself, topic by topic. The pages for man are [`man`](super::man)'s.
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
-use clap::{Command, CommandFactory};
-use clap_mangen::Man as Page;
-use clap_mangen::roff::{Roff, roman};
+use clap::builder::PossibleValuesParser;
 
-use super::CommandLine;
 use super::output;
 use super::tools::{Reached, Stop};
+use crate::manual::{TOPICS, Topic, find};
 
 const EXAMPLES: &str = "\
 Examples:
-  udpush man | man -l -
-  udpush man listen | man -l -
-  udpush man --all /usr/local/share/man/man1
-      udpush.1, udpush-listen.1 and so on; then: man udpush-listen";
+  udpush manual              which topics there are
+  udpush manual protocol
+  udpush manual log | grep refused
 
-/// Print the manual page of udpush, or of one of its commands
+On a terminal, $PAGER shows it, or less. With PAGER=cat it is just printed.";
+
+/// Print a topic of the manual, or tell which there are
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Man {
-    /// Of this command
-    #[arg(value_name = "COMMAND", conflicts_with = "all")]
-    command: Option<String>,
-
-    /// Write all pages into this directory
-    #[arg(long, value_name = "DIRECTORY")]
-    all: Option<PathBuf>,
+pub(super) struct Manual {
+    /// The topic
+    #[arg(value_name = "TOPIC", value_parser = names())]
+    topic: Option<String>,
 }
 
-impl Man {
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(TOPICS.iter().map(|topic| topic.name))
+}
+
+impl Manual {
     pub(super) fn run(self) -> Result<Reached, Stop> {
-        let mut udpush = CommandLine::command().disable_help_subcommand(true);
-        udpush.build();
-        if let Some(directory) = &self.all {
-            write_all(&udpush, directory)?;
-            return Ok(Reached::Somebody);
+        // clap lets no other name pass.
+        match self.topic.as_deref().and_then(find) {
+            None => print(&list())?,
+            Some(topic) => show(topic)?,
         }
-        let command = match &self.command {
-            None => &udpush,
-            Some(name) => find(&udpush, name)?,
-        };
-        let mut out = output::stdout();
-        render(command, &mut out)?;
-        out.flush()?;
         Ok(Reached::Somebody)
     }
 }
 
-fn find<'a>(udpush: &'a Command, name: &str) -> Result<&'a Command, String> {
-    udpush.find_subcommand(name).ok_or_else(|| {
-        let names: Vec<_> = udpush.get_subcommands().map(Command::get_name).collect();
-        format!("{name} is no command; there are {}", names.join(", "))
-    })
+fn list() -> String {
+    let width = TOPICS.iter().map(|topic| topic.name.len()).max();
+    let width = width.unwrap_or_default();
+    let lines = TOPICS
+        .iter()
+        .map(|Topic { name, about, .. }| format!("{name:width$}  {about}\n"));
+    lines.collect()
 }
 
-/// The page's sections. That of the examples is our own: clap_mangen's fills its lines.
-fn render(command: &Command, out: &mut impl Write) -> io::Result<()> {
-    let page = page(command);
-    page.render_title(out)?;
-    page.render_name_section(out)?;
-    page.render_synopsis_section(out)?;
-    page.render_description_section(out)?;
-    page.render_options_section(out)?;
-    if command.has_subcommands() {
-        page.render_subcommands_section(out)?;
-    }
-    if let Some(help) = command.get_after_help() {
-        let help = help.to_string();
-        let text = help.strip_prefix("Examples:\n").unwrap_or(&help);
-        let mut roff = Roff::new();
-        roff.control("SH", ["EXAMPLES"]).control("nf", []);
-        for line in text.lines() {
-            roff.text([roman(line)]);
-        }
-        roff.control("fi", []);
-        roff.to_writer(out)?;
-    }
-    match command.get_version() {
-        Some(_) => page.render_version_section(out),
-        None => Ok(()),
-    }
+fn print(text: &str) -> io::Result<()> {
+    let mut out = output::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
-fn page(command: &Command) -> Page {
-    Page::new(command.clone()).manual("udpush")
+/// On a terminal, this process becomes the pager: so that it gets the terminal's signals alone.
+fn show(topic: &Topic) -> Result<(), Stop> {
+    let text = topic.plain();
+    if !io::stdout().is_terminal() {
+        return Ok(print(&text)?);
+    }
+    let pager = env::var("PAGER").unwrap_or_else(|_| DEFAULT_PAGER.to_owned());
+    // A topic fits into a pipe, which nobody reads yet: see its test.
+    let (input, mut end) = io::pipe()?;
+    end.write_all(text.as_bytes())?;
+    drop(end);
+    let mut command = Command::new("sh");
+    command.args(["-c", &pager]).stdin(Stdio::from(input));
+    if env::var_os("LESS").is_none() {
+        // As git has it: it ends at once where all fits on the screen, which it leaves as it is.
+        command.env("LESS", "FRX");
+    }
+    let error = command.exec();
+    Err(Stop::Failed(format!("cannot run sh for a pager: {error}")))
 }
 
-fn write_all(udpush: &Command, directory: &Path) -> Result<(), String> {
-    for command in [udpush].into_iter().chain(udpush.get_subcommands()) {
-        let path = directory.join(page(command).get_filename());
-        let write = || -> io::Result<()> {
-            let mut text = Vec::new();
-            render(command, &mut text)?;
-            fs::write(&path, text)
-        };
-        write().map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    }
-    Ok(())
-}
+const DEFAULT_PAGER: &str = "if command -v less >/dev/null; then exec less; else exec cat; fi";

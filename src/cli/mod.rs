@@ -7,6 +7,7 @@ mod disconnect;
 mod explain;
 mod history;
 mod listen;
+mod man;
 mod manual;
 mod output;
 mod pairs;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    clients, completions, disconnect, explain, history, listen, manual, push_js, send, status,
+    clients, completions, disconnect, explain, history, listen, man, manual, push_js, send, status,
     token,
 };
 
@@ -26,7 +26,8 @@ pub(super) enum Tool {
     #[command(name = "push.js")]
     PushJs(push_js::PushJs),
     Completions(completions::Completions),
-    Man(manual::Man),
+    Man(man::Man),
+    Manual(manual::Manual),
 }
 
 impl Tool {
@@ -47,6 +48,7 @@ impl Tool {
             Tool::PushJs(push_js) => push_js.run(),
             Tool::Completions(completions) => completions.run(),
             Tool::Man(man) => man.run(),
+            Tool::Manual(manual) => manual.run(),
         };
         match outcome {
             Ok(Reached::Somebody) | Err(Stop::Unread) => Ok(ExitCode::SUCCESS),

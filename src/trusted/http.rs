@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::live::{self, Live};
 use super::request::{self, Fault, Request};
-use super::{Trusted, clients, explain, guard, history, metrics, publish, receipt, status};
-use crate::http::Answer;
+use super::{Trusted, clients, explain, guard, history, manual, metrics, publish, receipt, status};
+use crate::http::{Answer, Head};
 
 /// How long a stream may say nothing before an empty word shows that it is still there.
 pub(super) const QUIET: Duration = Duration::from_secs(25);
@@ -115,11 +115,17 @@ fn answer(request: &Request, trusted: &Trusted, connection: &Connection<'_>) -> 
             "GET" | "HEAD" => history::one(id, trusted).into(),
             _ => not_allowed("GET, HEAD").into(),
         },
-        _ => match trusted.dashboard.answer(path, &request.head) {
+        _ => match files(path, &request.head, trusted) {
             Some(answer) => answer.into(),
             None => receipt::refusal("404 Not Found", "there is nothing here").into(),
         },
     }
+}
+
+/// The dashboard and the manual.
+fn files(path: &str, head: &Head, trusted: &Trusted) -> Option<Answer> {
+    let page = trusted.dashboard.answer(path, head);
+    page.or_else(|| manual::answer(path, head))
 }
 
 /// The path does not answer to this method.

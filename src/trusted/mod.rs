@@ -18,6 +18,7 @@ mod history;
 mod http;
 mod lines;
 mod live;
+mod manual;
 mod metrics;
 pub(crate) mod publish;
 mod receipt;

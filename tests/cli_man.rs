@@ -14,7 +14,7 @@ fn printed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "serve",
     "send",
     "listen",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 10] = [
     "history",
     "completions",
     "man",
+    "manual",
 ];
 
 #[test]
