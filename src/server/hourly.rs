@@ -30,19 +30,21 @@ impl Hourly {
     /// The line.
     pub(super) fn tell(&mut self, online: usize, counted: Counted) {
         let last = std::mem::replace(&mut self.told, counted);
-        let sentence = sentence(online, &last, &self.told);
-        log::info!("{sentence}");
+        log::info!(
+            "on the hour: {} client{} online; since the last: {}",
+            grouped(online as u64),
+            plural(online as u64),
+            news(&last, &self.told)
+        );
     }
 }
 
-fn sentence(online: usize, last: &Counted, now: &Counted) -> String {
+fn news(last: &Counted, now: &Counted) -> String {
     let visitors = |counted: &Counted| counted.refused_visitors.values().sum::<u64>();
     let messages = now.messages - last.messages;
     let deliveries = now.deliveries - last.deliveries;
-    let mut sentence = format!(
-        "on the hour: {} client{} online; since the last: {} message{}, {} deliver{}",
-        grouped(online as u64),
-        plural(online as u64),
+    let mut news = format!(
+        "{} message{}, {} deliver{}",
         grouped(messages),
         plural(messages),
         grouped(deliveries),
@@ -62,10 +64,10 @@ fn sentence(online: usize, last: &Counted, now: &Counted) -> String {
         (now.too_slow - last.too_slow, "closed as too slow"),
     ] {
         if count > 0 {
-            sentence += &format!(", {} {what}", grouped(count));
+            news += &format!(", {} {what}", grouped(count));
         }
     }
-    sentence
+    news
 }
 
 #[cfg(test)]
@@ -79,8 +81,8 @@ mod tests {
         tally.published(1, 30, 1);
         let first = tally.counted();
         assert_eq!(
-            sentence(1, &Tally::new().counted(), &first),
-            "on the hour: 1 client online; since the last: 1 message, 1 delivery"
+            news(&Tally::new().counted(), &first),
+            "1 message, 1 delivery"
         );
         tally.published(2000, 30, 4_000_000);
         tally.refused_datagram();
@@ -89,8 +91,8 @@ mod tests {
         tally.refused_visitor("503 Service Unavailable");
         tally.closed_as_too_slow();
         assert_eq!(
-            sentence(1234, &first, &tally.counted()),
-            "on the hour: 1,234 clients online; since the last: 2,000 messages, 4,000,000 deliveries, \
+            news(&first, &tally.counted()),
+            "2,000 messages, 4,000,000 deliveries, \
              2 refused as publications, 1,200 dropped by the kernel, 1 refused as visitors, 1 closed as too slow"
         );
     }

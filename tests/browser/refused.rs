@@ -180,8 +180,8 @@ fn the_first_example_works_as_it_is_written() {
     let (page, rest) = page.split_once("```\n").unwrap();
     let own = Directory::new();
     fs::write(own.file("page.html"), page).unwrap();
-    let (_, command) = rest.split_once("\n    php ").unwrap();
-    let (command, rest) = command.split_once('\n').unwrap();
+    let (_, command) = rest.split_once("`php ").unwrap();
+    let (command, rest) = command.split_once('`').unwrap();
     assert!(rest.contains("`http://localhost:8000/page.html`"));
     let mut php = Command::new("php");
     php.args(command.replace("localhost:8000", "localhost:0").split(' '));
