@@ -87,7 +87,7 @@ fn asking_leaves_no_trace_but_the_figure_that_tells_of_it() {
     assert_eq!(message["id"], format!("{epoch}-1"));
     assert_eq!(plain.text(), "1");
     let line = server.wait_for_line(" message ");
-    assert!(line.ends_with(" for 2 clients"), "{line}");
+    assert!(line.ends_with(" for 2 clients (1, 2)"), "{line}");
     assert!(!server.stop().contains("canary"));
 }
 

@@ -18,7 +18,8 @@ fn a_token_that_is_not_as_it_should_be_lets_nobody_in() {
     let forged = "The token's signature is wrong: it was made with another secret.";
     let claims_are_wrong =
         "The token's claims are not exp, its end in seconds since 1970, and reg, an object.";
-    let no_object = "The token's reg registers nothing: the registration is no object.";
+    let no_object =
+        "The token's reg registers nothing: the registration is no object, and no list of objects.";
     let needed = "A token is needed, as ?token= in the URL, or as \"Authorization: Bearer\".";
     let nested = format!("{}1{}", r#"{"a":["#.repeat(100), "]}".repeat(100));
     let values: Vec<_> = (0..65).collect();
@@ -105,7 +106,7 @@ fn a_token_that_is_not_as_it_should_be_lets_nobody_in() {
             no_object,
         ),
         (of(json!({"reg": null, "exp": soon}).to_string()), no_object),
-        (of(json!({"reg": [{}], "exp": soon}).to_string()), no_object),
+        (of(json!({"reg": [[]], "exp": soon}).to_string()), no_object),
         (
             of(json!({"reg": {"a": {}}, "exp": soon}).to_string()),
             "The token's reg registers nothing: \"a\" is neither a scalar nor an array of scalars.",
