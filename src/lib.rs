@@ -88,6 +88,7 @@
 //! [`admission`] says who may listen, to what, and until when. [`tally`] counts what happens, where it happens, for [`trusted`], the HTTP of 6553.
 //! A [`feed`] tells it, as it happens, to whoever listens there: [`activity`] is what clients do, also
 //! for the [`webhook`].
+//! [`manual`] is what people read of all this.
 //! [`web`] is the live page and push.js, [`http`] the little HTTP that 6552 speaks. [`server`] starts
 //! and stops the threads; [`config`] and [`logging`] are what operators see; [`os`] is what std lacks.
 

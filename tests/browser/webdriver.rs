@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::Agent;
 
-use crate::common::{Directory, eventually, skip};
+use crate::common::{Deadline, Directory, eventually, skip};
 
 /// Started anew for each test, without anything remembered; dropped, it is gone.
 pub struct Browser {
@@ -34,11 +34,18 @@ impl Browser {
     /// `None` where there is no browser, and the test is skipped then.
     pub fn start() -> Option<Browser> {
         let files = Directory::new();
-        let Some(mut driver) = start_driver(&files) else {
-            skip("chromedriver is not installed");
-            return None;
+        let deadline = Deadline::new();
+        let (driver, port) = loop {
+            let Some(mut driver) = start_driver(&files) else {
+                skip("chromedriver is not installed");
+                return None;
+            };
+            // It ends when the port that it got for IPv4 is somebody else's for IPv6.
+            if let Some(port) = read_port(&mut driver) {
+                break (driver, port);
+            }
+            deadline.check("chromedriver's port");
         };
-        let port = read_port(&mut driver);
         let agent = Agent::config_builder()
             // A browser takes its time to start on a machine that runs all other tests as well.
             .timeout_global(Some(Duration::from_secs(60)))
@@ -158,13 +165,15 @@ fn start_driver(files: &Directory) -> Option<Driver> {
     }
 }
 
-/// It says `ChromeDriver was started successfully on port 41234.`
-fn read_port(driver: &mut Driver) -> u16 {
+/// It says `ChromeDriver was started successfully on port 41234.`, unless it ends.
+fn read_port(driver: &mut Driver) -> Option<u16> {
     loop {
         let mut line = String::new();
-        assert_ne!(driver.1.read_line(&mut line).unwrap(), 0, "no port");
+        if driver.1.read_line(&mut line).unwrap() == 0 {
+            return None;
+        }
         if let Some((_, port)) = line.split_once("successfully on port ") {
-            return port.trim_end().trim_end_matches('.').parse().unwrap();
+            return Some(port.trim_end().trim_end_matches('.').parse().unwrap());
         }
     }
 }
