@@ -27,6 +27,7 @@ mod limits;
 mod log_file;
 mod log_lines;
 mod manual;
+mod npm;
 mod order;
 mod origins;
 mod overflow;
