@@ -26,13 +26,14 @@ const feed = makeFeed(list, KEPT, makeItem, showCounts);
 
 // --- what comes -------------------------------------------------------------------------------
 
-export function addMessage(id, raw) {
+/** `isOld`: it was pushed before the page listened. */
+export function addMessage(id, raw, isOld) {
   if (isKnown(id)) return;
   newest = id;
   received += 1;
-  const entry = { time: new Date(), order: ++order, id, raw };
+  const entry = { time: new Date(), order: ++order, id, raw, isOld };
   feed.add(entry);
-  if (matches(entry)) notify(raw);
+  if (!isOld && matches(entry)) notify(raw);
 }
 
 export function addNote(kind, text, more = "") {
@@ -48,10 +49,11 @@ function isKnown(id) {
 }
 
 function makeItem(entry) {
-  const { time, note, id } = entry;
+  const { time, note, id, isOld } = entry;
   const made = element("li", "", note ? `note ${note.kind}` : "message");
   entries.set(made, entry);
-  const at = element("time", fineClock(time));
+  const clock = fineClock(time);
+  const at = element("time", isOld ? word("before", { time: clock }) : clock);
   at.dateTime = time.toISOString();
   made.append(at);
   if (note) {
@@ -60,6 +62,7 @@ function makeItem(entry) {
     made.append(said);
     return made;
   }
+  if (isOld) at.title = word("beforeMore");
   const copy = element("button", word("copy"), "copy");
   copy.type = "button";
   copy.dataset.word = "copy";

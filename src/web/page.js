@@ -6,8 +6,11 @@ import { translate } from "./language.js";
 import { addMessage, addNote } from "./messages.js";
 import { offerCopy } from "./copy.js";
 import { addRow, readAddress, readForm, writeAddress } from "./registration.js";
-import { $, element, visible } from "./text.js";
+import { $, element, say, visible } from "./text.js";
 import { word } from "./words.js";
+
+const AT_FIRST = 20; // messages of those that were pushed before
+const SETTLED = 1000; // ms after which all of them have come
 
 const base = new URL("./", location.href);
 base.search = base.hash = "";
@@ -37,17 +40,24 @@ function listen() {
 
 function connect(fields) {
   const server = new URL(base);
+  server.searchParams.set("last", AT_FIRST);
   if (token) server.searchParams.set("token", token);
-  let wasOpen = false;
-  link = udpush(server, fields, (_, id, raw) => addMessage(id, raw));
+  let opened = 0; // when it was, for the first time
+  let received = 0;
+  const take = (_, id, raw) => {
+    received += 1;
+    addMessage(id, raw, received <= AT_FIRST && Date.now() - opened < SETTLED);
+  };
+  link = udpush(server, fields, take, { online: true });
   show("connecting", word("connecting"));
   const on = (type, act) => link.addEventListener(type, ({ detail }) => act(detail));
   on("open", (hello) => {
-    showOpen(hello, wasOpen);
-    wasOpen = true;
+    showOpen(hello, opened > 0);
+    opened ||= Date.now();
   });
+  on("online", showOnline);
   on("registered", () => addNote("good", word("from", { fields: $("summary").textContent })));
-  on("closed", (detail) => showClosed(detail, wasOpen));
+  on("closed", (detail) => showClosed(detail, opened > 0));
   on("error", (error) => addNote("bad", word("says", { error })));
 }
 
@@ -60,7 +70,12 @@ function showOpen({ client, resumed }, wasOpen) {
   if (isGap) addNote(wasOpen ? "bad" : "wait", word(wasOpen ? "missed" : "late"));
 }
 
+function showOnline(clients) {
+  say($("online"), word("online", { n: clients }));
+}
+
 function showClosed({ code, reason, final }, wasOpen) {
+  say($("online"), "");
   const isStopped = code === 1001 && reason !== "page hidden";
   if (final) show("closed", word("disconnected"));
   else show("waiting", word("reconnecting"), isStopped ? word("stopped") : "");

@@ -2,7 +2,7 @@
 
 import { $ } from "./text.js";
 
-const OWN = ["since", "token"]; // of the protocol, in a URL
+const OWN = ["since", "token", "last", "online"]; // of the protocol, in a URL
 
 /** Pairs of a field and its values, in the order of the form. */
 export function readForm() {

@@ -53,6 +53,46 @@ fn the_live_page_shows_the_bytes_that_were_pushed() {
 }
 
 #[test]
+fn the_page_begins_with_the_last_messages_and_tells_how_many_are_online() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    for number in 1..=50 {
+        server.push(json!({"class": number % 2, "n": number}).to_string());
+    }
+    server.wait_for_line("-50 from ");
+    open(&browser, &server, "?class=1");
+    let last: Vec<_> = (11..50).step_by(2).collect();
+    let numbers = |messages: Vec<Value>| -> Vec<u64> {
+        let numbers = messages.iter().map(|message| message["n"].as_u64());
+        numbers.map(Option::unwrap).collect()
+    };
+    assert_eq!(numbers(wait_for_shown(&browser, 20)), last);
+    // When they came is not when they were pushed, and they are no news.
+    browser.wait_until("document.querySelector('.message time').textContent.startsWith('before ')");
+    server.push(r#"{"class":1,"n":51}"#);
+    assert_eq!(
+        numbers(wait_for_shown(&browser, 21)),
+        [&last[..], &[51]].concat()
+    );
+    let online = "document.getElementById('online').textContent";
+    browser.wait_until(&format!("{online} === '1 online'"));
+    let other = server.connect();
+    browser.wait_until(&format!("{online} === '2 online'"));
+    // It is asked for again when the link is made anew, also after another registration.
+    browser.run("document.forms[0].requestSubmit()", &[]);
+    browser.wait_until("document.querySelector('.note.good')");
+    browser.run(
+        "dispatchEvent(new Event('pagehide')); dispatchEvent(new Event('pageshow'))",
+        &[],
+    );
+    browser.wait_until("document.querySelectorAll('.note.good').length === 2");
+    drop(other);
+    browser.wait_until(&format!("{online} === '1 online'"));
+}
+
+#[test]
 fn what_came_during_a_pause_is_shown_after_it() {
     let Some(browser) = Browser::start() else {
         return;
@@ -233,6 +273,11 @@ fn the_page_notifies_who_looks_elsewhere_and_chose_it() {
     let server = Server::start(&[]);
     browser.grant(&["notifications"]);
     open(&browser, &server, "");
+    // The first may be ones that were pushed before: nobody is called for them.
+    for early in 0..20 {
+        server.push(json!([early]).to_string());
+    }
+    wait_for_shown(&browser, 20);
     // Whatever is shown is noted, too.
     browser.run(
         "const real = Notification; window.told = []; \
@@ -249,13 +294,13 @@ fn the_page_notifies_who_looks_elsewhere_and_chose_it() {
     browser.wait_until("told.length === 1");
     browser.run("window.looks = true", &[]);
     server.push("\"two\"");
-    wait_for_shown(&browser, 2);
+    wait_for_shown(&browser, 22);
     browser.run(
         "window.looks = false; document.getElementById('notify').click()",
         &[],
     );
     server.push("\"three\"");
-    wait_for_shown(&browser, 3);
+    wait_for_shown(&browser, 23);
     browser.run("document.getElementById('notify').click()", &[]);
     browser.wait_until(pressed);
     server.push(r#""\u4f60\u597d""#);
