@@ -321,7 +321,7 @@ impl Drop for Server {
         let _ = self.child.wait();
         if thread::panicking() {
             let log = self.log();
-            let lines: Vec<_> = log.lines().rev().take(30).collect();
+            let lines: Vec<_> = log.lines().rev().take(150).collect();
             eprintln!("the log's last lines, newest first:\n{}", lines.join("\n"));
         }
     }
