@@ -33,7 +33,7 @@ fn project() -> Directory {
     output_of(copy.arg(project.file("packages/udpush")));
     composer(&["validate", "--strict", "packages/udpush/composer.json"]);
     // Nothing is asked of anybody else.
-    composer(&["config", "repositories.packagist.org", "false"]);
+    composer(&["config", "repositories.packagist", "false"]);
     composer(&["config", "repositories.udpush", "path", "packages/udpush"]);
     composer(&["require", "--quiet", "udpush/udpush:@dev"]);
     project
