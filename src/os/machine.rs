@@ -8,8 +8,9 @@ use std::fs;
 use std::hint::black_box;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::Uid;
 
 /// Mappings that a thread takes: its stack and its signal stack, each with a guard page.
@@ -31,17 +32,29 @@ const OTHER_THREADS: u64 = 100;
 const LEFT_FOR_A_THREAD: usize = 65 << 20;
 
 /// Finds out whether there is memory for one more thread. A system that lets processes have no more
-/// than there is (`vm.overcommit_memory`), or `ulimit -v`, may leave none. Nothing is touched, so that
-/// it costs microseconds.
+/// than there is (`vm.overcommit_memory`), or `ulimit -v`, may leave none; elsewhere nobody needs to
+/// ask. Nothing is touched, but mapping and unmapping make all other threads wait.
 ///
 /// # Errors
 /// When there is none.
 pub(crate) fn expect_memory_for_a_thread() -> io::Result<()> {
+    if !is_memory_bounded() {
+        return Ok(());
+    }
     let mut room: Vec<u8> = Vec::new();
     let found = room.try_reserve_exact(LEFT_FOR_A_THREAD);
     // What nobody uses the compiler would not ask for.
     black_box(&room);
     found.map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "no memory for a thread"))
+}
+
+/// Whether the system may refuse memory that it has. What is set for the process may be set anew while
+/// it runs.
+fn is_memory_bounded() -> bool {
+    static IS_STRICT: LazyLock<bool> =
+        LazyLock::new(|| number_in("/proc/sys/vm/overcommit_memory") == Some(2));
+    let allowed = getrlimit(Resource::RLIMIT_AS);
+    *IS_STRICT || allowed.is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
 
 /// One limit.
