@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::amounts::{bytes, duration};
-use super::output::{self, Form, Look};
+use super::listed::{Listed, Out};
+use super::output::Look;
 use super::pairs::{Pair, pair};
 use super::table::{Side, Table};
 use super::tools::{Reached, Stop};
@@ -70,27 +71,13 @@ impl Clients {
     pub(super) fn run(self) -> Result<Reached, Stop> {
         let query: Vec<_> = self.registered.iter().map(Pair::parameter).collect();
         let answer = self.trusted.get(&trusted::target("/clients", &query))?;
-        let form = self.look.form();
-        let mut out = output::stdout();
-        let mut table = table();
-        let mut count = 0;
-        for line in answer.lines() {
-            let line = line?;
-            count += 1;
-            match form {
-                Form::Json => output::write_line(&mut out, &line)?,
-                Form::Lines => write_plain(&mut out, &trusted::understood(&line)?)?,
-                Form::Table => table.add(row(&trusted::understood(&line)?)),
-            }
-        }
-        if form == Form::Table {
-            match count {
-                0 => writeln!(out, "{}", self.nobody())?,
-                _ => table.write(&mut out, self.look.paint())?,
-            }
-        }
-        out.flush()?;
-        Ok(Reached::of(count))
+        let listed = Listed {
+            table: table(),
+            row: |line: &str| Ok(row(&trusted::understood(line)?)),
+            plain: |out: &mut Out, line: &str| Ok(write_plain(out, &trusted::understood(line)?)),
+            nothing: self.nobody(),
+        };
+        listed.print(answer, self.look)
     }
 
     fn nobody(&self) -> &'static str {

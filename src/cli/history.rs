@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::output::{self, Form, Look};
+use super::listed::{Listed, Out};
+use super::output::{self, Look};
 use super::pairs::{Pair, escaped, object, pair};
 use super::table::{Side, Table};
 use super::tools::{Reached, Stop};
@@ -69,27 +70,13 @@ impl History {
 
     pub(super) fn run(self) -> Result<Reached, Stop> {
         let answer = self.trusted.get(&self.target())?;
-        let form = self.look.form();
-        let mut out = output::stdout();
-        let mut table = table();
-        let mut count = 0;
-        for line in answer.lines() {
-            let line = line?;
-            count += 1;
-            match form {
-                Form::Json => output::write_line(&mut out, &line)?,
-                Form::Lines => write_plain(&mut out, &trusted::understood(&line)?)?,
-                Form::Table => table.add(row(&trusted::understood(&line)?)),
-            }
-        }
-        if form == Form::Table {
-            match count {
-                0 => writeln!(out, "there are no such messages")?,
-                _ => table.write(&mut out, self.look.paint())?,
-            }
-        }
-        out.flush()?;
-        Ok(Reached::of(count))
+        let listed = Listed {
+            table: table(),
+            row: |line: &str| Ok(row(&trusted::understood(line)?)),
+            plain: |out: &mut Out, line: &str| Ok(write_plain(out, &trusted::understood(line)?)),
+            nothing: "there are no such messages",
+        };
+        listed.print(answer, self.look)
     }
 
     fn target(&self) -> String {

@@ -6,6 +6,7 @@ mod completions;
 mod disconnect;
 mod explain;
 mod history;
+mod listed;
 mod listen;
 mod man;
 mod manual;
