@@ -44,9 +44,6 @@ impl Hub {
                 }
                 known = id;
             }
-            if known.sequence >= newest.sequence {
-                break;
-            }
         }
         heard.front().copied().unwrap_or(newest)
     }
