@@ -35,7 +35,7 @@
 //!  client   one a connection   handshake, session, last bytes;     its connection ends, or it is    census, at most 5 s
 //!                              then the next client's, within a    told to go; idle, with the
 //!                              minute                              process
-//!  online   1                  tells how many are online, where     its stop channel is closed       server::stop
+//!  online   1                  tells how many are online, where    its stop channel is closed       server::stop
 //!                              clients ask for it
 //!  webhook  1, by --webhook    POSTs what clients do               its stop channel is closed       server::stop, at
 //!                                                                                                   most 1.25 s
@@ -85,7 +85,8 @@
 //!
 //! [`canary`] finds out whether messages get through, on the thread of whoever asks `/healthz`: it waits
 //! for a second at most, also when it is told to go in the meantime, but for when the server stops.
-//! [`admission`] says who may listen, to what, and until when. [`tally`] counts what happens, where it happens, for [`trusted`], the HTTP of 6553.
+//! [`admission`] says who may listen, to what, and until when. [`tally`] counts what happens, where it
+//! happens, for [`trusted`], the HTTP of 6553.
 //! A [`feed`] tells it, as it happens, to whoever listens there: [`activity`] is what clients do, also
 //! for the [`webhook`].
 //! [`manual`] is what people read of all this.

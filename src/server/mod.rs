@@ -204,8 +204,8 @@ impl Server {
         hourly.tell(self.hub.online(), self.tally.counted());
     }
 
-    /// Stops: no new clients and publishers; what the UDP sockets hold and publishers handed in, for at most half a second; close 1001 to
-    /// everyone; at most five seconds for them to leave.
+    /// Stops: no new clients and publishers; what the UDP sockets hold and publishers handed in, for at
+    /// most half a second; close 1001 to everyone; at most five seconds for them to leave.
     pub(crate) fn stop(mut self) {
         let online = self.hub.online();
         log::info!("stopping: {online} client{} online", plural(online as u64));

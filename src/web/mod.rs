@@ -2,8 +2,9 @@
 //! everything else.
 //!
 //! Pure, but for `/healthz`: a request's head in, an answer out. The client's own thread asks when a
-//! handshake turns out to be none; for `/healthz` it waits until the canary is back. The files are part of the binary; all that the server adds is where it takes
-//! messages, for the commands on the live page.
+//! handshake turns out to be none; for `/healthz` it waits until the canary is back. The files are part
+//! of the binary; all that the server adds is where it takes messages, for the commands on the live
+//! page.
 
 pub(crate) mod shared;
 

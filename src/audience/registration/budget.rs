@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Registration, RegistrationError};
 
-/// Bytes that all registrations together may take. The largest takes less than 40 KiB, one
-/// without a list less than 16, a usual one of two fields less than 2: as many of those as clients may connect are less than half of this.
+/// Bytes that all registrations together may take. The largest takes less than 40 KiB, one without a
+/// list less than 16, a usual one of two fields less than 2: as many of those as clients may connect are
+/// less than half of this.
 pub(crate) const MAX_BYTES: usize = 64 << 20;
 
 /// A registration, and its own place in the hub's index: its group with a list of members.
