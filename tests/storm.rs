@@ -13,9 +13,7 @@ use crate::common::{Ending, udpush};
 /// The storm itself tells what is not as it should be; what it had to say of each attack.
 fn storm(arguments: &[&str]) -> Vec<Value> {
     let server = udpush();
-    // The other tests go on meanwhile, and have deadlines.
-    let mut storm = Command::new("nice");
-    storm.args(["-n", "10"]).arg(bench::binary());
+    let mut storm = Command::new(bench::binary());
     storm.args(["storm", "--json", "--server"]);
     storm.arg(Path::new(server.get_program())).args(arguments);
     let storm = Ending::start(storm.stdin(Stdio::null()));
